@@ -1,0 +1,1 @@
+"""The kernel protocol through pyfuse3: translate, one call, translate."""

@@ -1,0 +1,37 @@
+"""Slow work as a value.
+
+A core method returns its answer, or one of these when the answer takes real time.  The shell runs the
+work away from the event loop and calls `resume` back on it; tests hold pendings and resume them in any
+order, so that interleavings are explored without threads.
+"""
+
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from vexfs_fuse.units import Lsn
+
+T = TypeVar("T")
+
+
+class Pending(NamedTuple, Generic[T]):
+    """`resume(work())` is the answer, or again one of this module's values.
+
+    `work` runs in a thread, over immutable inputs only; an exception that it raises is the caller's
+    answer.  `resume` runs on the loop and must look at the world afresh.
+    """
+
+    work: Callable[[], Any]
+    resume: Callable[[Any], Any]
+
+
+class Durable(NamedTuple, Generic[T]):
+    """`value` is the answer once the journal is durable through `lsn`."""
+
+    lsn: Lsn
+    value: T
+
+
+class WaitForSpace(NamedTuple):
+    """The pool is full of dirty pages: `retry()` on the loop once the next batch has been written."""
+
+    retry: Callable[[], Any]

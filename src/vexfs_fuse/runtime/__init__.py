@@ -1,0 +1,1 @@
+"""Trio: the composition root and the background tasks."""

@@ -1,0 +1,1 @@
+"""Names and inodes as data: no disk, no journal."""

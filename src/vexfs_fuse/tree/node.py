@@ -1,0 +1,113 @@
+"""What the volume knows of one inode; a plain record that `volume/apply.py` alone changes."""
+
+import stat
+from typing import Any, NamedTuple
+
+from vexfs_fuse.units import Inode, Lsn
+
+
+class Node:
+    """One inode, as the journal has it.
+
+    `size`, `mtime` and `ctime` (nanoseconds since 1970) are those of the last record; what has been
+    written since and not flushed stands in `content`.  `wire` is the shell's: its ready-made answer to
+    "attributes of this inode", which whoever changes the node sets to None.
+    """
+
+    __slots__ = (
+        "atime",
+        "btime",
+        "children",
+        "content",
+        "ctime",
+        "gid",
+        "ino",
+        "mode",
+        "mtime",
+        "nlink",
+        "opens",
+        "parent",
+        "rdev",
+        "size",
+        "stored",
+        "target",
+        "uid",
+        "wire",
+        "xattrs",
+    )
+
+    def __init__(
+        self,
+        ino: Inode,
+        mode: int,
+        uid: int,
+        gid: int,
+        nlink: int,
+        size: int,
+        stored: int,
+        rdev: int,
+        atime: int,
+        mtime: int,
+        ctime: int,
+        btime: int,
+        children: int,
+        parent: Inode,
+        target: bytes | None,
+    ) -> None:
+        self.ino = ino
+        self.mode = mode
+        self.uid = uid
+        self.gid = gid
+        self.nlink = nlink
+        self.size = size
+        self.stored = stored  # bytes held by extents: what st_blocks tells
+        self.rdev = rdev
+        self.atime = atime
+        self.mtime = mtime
+        self.ctime = ctime
+        self.btime = btime
+        self.children = children  # directories: number of entries
+        self.parent = parent  # directories: what `..` is; 0 for others
+        self.target = target  # symlinks: what they point at
+        self.content: Any = None  # volume.contents.Content of a regular file that is in use, else None
+        self.xattrs: dict[bytes, bytes] | None = None  # None: not loaded yet
+        self.opens = 0  # open handles
+        self.wire: Any = None
+
+    def row(self) -> tuple[int | bytes | None, ...]:
+        """Return the columns that the state view stores, in the order of the constructor."""
+        return (
+            self.ino,
+            self.mode,
+            self.uid,
+            self.gid,
+            self.nlink,
+            self.size,
+            self.stored,
+            self.rdev,
+            self.atime,
+            self.mtime,
+            self.ctime,
+            self.btime,
+            self.children,
+            self.parent,
+            self.target,
+        )
+
+    @property
+    def is_dir(self) -> bool:
+        """Whether this is a directory."""
+        return stat.S_ISDIR(self.mode)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether this is a regular file."""
+        return stat.S_ISREG(self.mode)
+
+
+class Dentry(NamedTuple):
+    """A name's entry: the inode, the cookie that orders readdir, and the file type (mode & S_IFMT)."""
+
+    ino: Inode
+    cookie: Lsn
+    kind: int

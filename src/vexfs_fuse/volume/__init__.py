@@ -1,0 +1,1 @@
+"""Decide, log, apply: the only writer of a volume."""
