@@ -14,16 +14,21 @@ class Node:
     "attributes of this inode", which whoever changes the node sets to None.
     """
 
+    timeout_s = 3600.0
+    """How long the kernel may keep names and attributes: every change comes through this kernel."""
+
     __slots__ = (
         "atime",
         "btime",
         "children",
+        "complete",
         "content",
         "ctime",
         "gid",
         "ino",
         "mode",
         "mtime",
+        "names",
         "nlink",
         "opens",
         "parent",
@@ -33,6 +38,7 @@ class Node:
         "target",
         "uid",
         "wire",
+        "xattr_count",
         "xattrs",
     )
 
@@ -53,6 +59,7 @@ class Node:
         children: int,
         parent: Inode,
         target: bytes | None,
+        xattr_count: int,
     ) -> None:
         self.ino = ino
         self.mode = mode
@@ -69,8 +76,11 @@ class Node:
         self.children = children  # directories: number of entries
         self.parent = parent  # directories: what `..` is; 0 for others
         self.target = target  # symlinks: what they point at
+        self.xattr_count = xattr_count  # extended attributes, ACLs among them
         self.content: Any = None  # volume.contents.Content of a regular file that is in use, else None
         self.xattrs: dict[bytes, bytes] | None = None  # None: not loaded yet
+        self.names: dict[bytes, Dentry] | None = None  # directories: the entries that are in memory
+        self.complete = False  # directories: whether `names` has all entries, in order of their cookies
         self.opens = 0  # open handles
         self.wire: Any = None
 
@@ -92,6 +102,7 @@ class Node:
             self.children,
             self.parent,
             self.target,
+            self.xattr_count,
         )
 
     @property
