@@ -1,0 +1,140 @@
+"""Which extent holds which bytes of one file, whatever stores or caches them."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from vexfs_fuse.storage.extent import Extent
+
+
+class Hole(NamedTuple):
+    """File bytes `offset` to `offset + length` that no extent holds: they read as zeros."""
+
+    offset: int
+    length: int
+
+
+class Changes(NamedTuple):
+    """What a change did to a file's rows: delete `removed` first, then put `added`.
+
+    `freed` are the pieces that no longer hold anything; `grown` is the change of the bytes held.
+    """
+
+    removed: list[int]  # offsets of rows that went away or were cut
+    added: list[Extent]
+    freed: list[Extent]
+    grown: int
+
+
+NOTHING: Final = Changes([], [], [], 0)
+
+
+class ExtentMap:
+    """The extents of one file, sorted and never overlapping."""
+
+    __slots__ = ("_extents", "_offsets")
+
+    def __init__(self, extents: Iterable[Extent] = ()) -> None:
+        self._extents = sorted(extents)
+        self._offsets = [extent.offset for extent in self._extents]
+
+    def __iter__(self) -> Iterator[Extent]:
+        return iter(self._extents)
+
+    def __len__(self) -> int:
+        return len(self._extents)
+
+    def insert(self, extents: Iterable[Extent]) -> Changes:
+        """Lay `extents` over what is there, in their order, and cut or free what they cover."""
+        removed: list[int] = []
+        added: dict[int, Extent] = {}
+        freed: list[Extent] = []
+        grown = 0
+        for extent in extents:
+            self._lay(extent, removed, added, freed)
+            grown += extent.length
+        return Changes(removed, list(added.values()), freed, grown - _held(freed))
+
+    def truncate(self, size: int) -> Changes:
+        """Cut everything from byte `size` on."""
+        first = self._first_ending_after(size)
+        covered = self._extents[first:]
+        if not covered:
+            return NOTHING
+        kept = [cut(covered[0], covered[0].offset, size)] if covered[0].offset < size else []
+        self._replace(first, len(self._extents), kept)
+        freed = [cut(extent, max(extent.offset, size), end_of(extent)) for extent in covered]
+        return Changes([extent.offset for extent in covered], kept, freed, -_held(freed))
+
+    def pieces(self, offset: int, size: int) -> list[Extent | Hole]:
+        """Return what makes up bytes `offset` to `offset + size`: extents cut to fit, and holes."""
+        end = offset + size
+        pieces: list[Extent | Hole] = []
+        index = self._first_ending_after(offset)
+        while offset < end:
+            extent = self._extents[index] if index < len(self._extents) else None
+            if extent is None or extent.offset >= end:
+                pieces.append(Hole(offset, end - offset))
+                break
+            if extent.offset > offset:
+                pieces.append(Hole(offset, extent.offset - offset))
+            piece = cut(extent, max(extent.offset, offset), min(end_of(extent), end))
+            pieces.append(piece)
+            offset = end_of(piece)
+            index += 1
+        return pieces
+
+    def holds(self, piece: Extent) -> bool:
+        """Return whether all bytes of `piece` are still those at its place in the file."""
+        found = self.pieces(piece.offset, piece.length)
+        return found == [piece]
+
+    def _lay(
+        self,
+        extent: Extent,
+        removed: list[int],
+        added: dict[int, Extent],
+        freed: list[Extent],
+    ) -> None:
+        start, end = extent.offset, end_of(extent)
+        first = self._first_ending_after(start)
+        last = bisect_left(self._offsets, end, first)
+        laid = [extent]
+        for covered in self._extents[first:last]:
+            if covered.offset < start:
+                laid.insert(0, cut(covered, covered.offset, start))
+            if end_of(covered) > end:
+                laid.append(cut(covered, end, end_of(covered)))
+            freed.append(cut(covered, max(covered.offset, start), min(end_of(covered), end)))
+            # A row that an earlier extent of this change added is not stored yet.
+            if added.pop(covered.offset, None) is None:
+                removed.append(covered.offset)
+        added.update((piece.offset, piece) for piece in laid)
+        self._replace(first, last, laid)
+
+    def _first_ending_after(self, offset: int) -> int:
+        index = bisect_right(self._offsets, offset)
+        if index and end_of(self._extents[index - 1]) > offset:
+            index -= 1
+        return index
+
+    def _replace(self, first: int, last: int, extents: list[Extent]) -> None:
+        self._extents[first:last] = extents
+        self._offsets[first:last] = [extent.offset for extent in extents]
+
+
+def end_of(extent: Extent) -> int:
+    """Return the first byte of the file after `extent`."""
+    return extent.offset + extent.length
+
+
+def cut(extent: Extent, start: int, end: int) -> Extent:
+    """Return the part of `extent` that holds file bytes `start` to `end`."""
+    skipped = start - extent.offset
+    if not skipped and end - start == extent.length:
+        return extent
+    return extent._replace(offset=start, length=end - start, skip=extent.skip + skipped)
+
+
+def _held(extents: Iterable[Extent]) -> int:
+    return sum(extent.length for extent in extents)
