@@ -1,0 +1,242 @@
+"""Inodes and names in memory, in front of the state view.
+
+Whatever is here can be dropped at any time: the view (its overlay of uncommitted changes, then SQLite) has
+it too.  Bounds: `nodes_max` and `names_max`.  Only `volume/apply.py` calls what changes.
+"""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any, Protocol
+
+from vexfs_fuse.errors import NotFound
+from vexfs_fuse.tree.node import Dentry, Node
+from vexfs_fuse.units import Inode, Lsn
+
+COMPLETE_MAX = 4096
+"""A directory with at most so many entries is loaded whole at its first miss."""
+
+EVICT_SHARE = 8
+"""One round of eviction lets go of this fraction (1/8) of the bound."""
+
+
+class View(Protocol):
+    """What the tree needs of `storage.state.State`."""
+
+    def node_row(self, ino: Inode) -> tuple[Any, ...] | None:
+        """Return the stored columns of an inode."""
+        ...
+
+    def dirty_node(self, ino: Inode) -> Any:
+        """Return the live object of an inode whose row is not committed, or None."""
+        ...
+
+    def touch(self, node: Any) -> None:
+        """Note that the node is about to change."""
+        ...
+
+    def drop_node(self, ino: Inode) -> None:
+        """Note that the inode is gone."""
+        ...
+
+    def dentry(self, parent: Inode, name: bytes) -> tuple[int, int, int] | None:
+        """Return (inode, cookie, kind) of a name."""
+        ...
+
+    def put_dentry(self, parent: Inode, name: bytes, value: tuple[int, int, int] | None) -> None:
+        """Set or remove a name."""
+        ...
+
+    def dentries_after(
+        self, parent: Inode, cookie: int, limit: int
+    ) -> list[tuple[bytes, int, int, int]]:
+        """Return (name, inode, cookie, kind) of the next entries in order of their cookies."""
+        ...
+
+    def xattrs(self, ino: Inode) -> dict[bytes, bytes]:
+        """Return an inode's extended attributes."""
+        ...
+
+    def put_xattr(self, ino: Inode, name: bytes, value: bytes | None) -> None:
+        """Set or remove an extended attribute."""
+        ...
+
+
+class Tree:
+    """The inodes and names that are in use, and the way to all others."""
+
+    def __init__(self, view: View, *, nodes_max: int, names_max: int) -> None:
+        self.view = view
+        self.nodes: dict[Inode, Node] = {}
+        self.nodes_max = nodes_max
+        self.names_max = names_max
+        self._named: dict[Inode, Node] = {}  # directories with names in memory, oldest first
+        self._names_count = 0  # names in memory, an upper bound between two evictions
+
+    def node(self, ino: Inode) -> Node:
+        """Return the inode's node, from memory or from the view.
+
+        Raises
+        ------
+        NotFound
+            No such inode.
+        CorruptData
+            Its row is damaged.
+        """
+        node = self.nodes.get(ino)
+        if node is None:
+            node = self._load(ino)
+        return node
+
+    def _load(self, ino: Inode) -> Node:
+        node: Node | None = self.view.dirty_node(ino)
+        if node is None:
+            row = self.view.node_row(ino)
+            if row is None:
+                raise NotFound(f"inode {ino}")
+            node = Node(*row)
+        self._admit(node)
+        return node
+
+    def _admit(self, node: Node) -> None:
+        if len(self.nodes) >= self.nodes_max:
+            self._evict_nodes()
+        self.nodes[node.ino] = node
+
+    def add(self, node: Node) -> None:
+        """Take in a new node."""
+        if len(self.nodes) >= self.nodes_max:
+            self._evict_nodes()
+        self.nodes[node.ino] = node
+        if node.is_dir:
+            node.names = {}
+            node.complete = True
+            self._named[node.ino] = node
+        node.xattrs = {}
+        self.view.touch(node)
+
+    def remove(self, node: Node) -> None:
+        """Forget a node that is gone for good."""
+        self.nodes.pop(node.ino, None)
+        self._forget_names(node)
+        self.view.drop_node(node.ino)
+
+    def entry(self, parent: Node, name: bytes) -> Dentry | None:
+        """Return the entry of a name in a directory, or None."""
+        names = parent.names
+        if names is not None:
+            found = names.get(name)
+            if found is not None or parent.complete:
+                return found
+        return self._entry_from_view(parent, name)
+
+    def _entry_from_view(self, parent: Node, name: bytes) -> Dentry | None:
+        if parent.names is None:
+            self._start_names(parent)
+        names = parent.names
+        assert names is not None
+        if not parent.complete and parent.children <= min(COMPLETE_MAX, self.names_max):
+            self._load_whole(parent)
+            return parent.names.get(name) if parent.names is not None else None
+        row = self.view.dentry(parent.ino, name)
+        if row is None:
+            return None
+        found = Dentry(Inode(row[0]), Lsn(row[1]), row[2])
+        names[name] = found
+        self._count_names(1)
+        return found
+
+    def _load_whole(self, parent: Node) -> None:
+        rows = self.view.dentries_after(parent.ino, 0, parent.children + 1)
+        parent.names = {
+            name: Dentry(Inode(ino), Lsn(cookie), kind) for name, ino, cookie, kind in rows
+        }
+        parent.complete = True
+        self._count_names(len(rows), keep=parent)
+
+    def entries_after(self, parent: Node, cookie: int, limit: int) -> list[tuple[bytes, Dentry]]:
+        """Return the next entries of a directory in the order of their cookies."""
+        rows = self.view.dentries_after(parent.ino, cookie, limit)
+        return [(name, Dentry(Inode(ino), Lsn(at), kind)) for name, ino, at, kind in rows]
+
+    def listing(self, parent: Node) -> list[tuple[bytes, Dentry]] | None:
+        """Return all entries in the order of their cookies, or None when they are too many to hold."""
+        if not parent.complete:
+            if parent.children > min(COMPLETE_MAX, self.names_max):
+                return None
+            if parent.names is None:
+                self._start_names(parent)
+            self._load_whole(parent)
+        names = parent.names
+        return list(names.items()) if names is not None else None
+
+    def set_entry(self, parent: Node, name: bytes, entry: Dentry) -> None:
+        """Give a name an entry; a name that has one keeps its place in the order of `listing`."""
+        names = parent.names
+        if names is None:
+            names = self._start_names(parent)
+        names[name] = entry
+        self._names_count += 1
+        self.view.put_dentry(parent.ino, name, entry)
+        if self._names_count > self.names_max:
+            self._count_names(0)
+
+    def remove_entry(self, parent: Node, name: bytes) -> None:
+        """Remove a name."""
+        if parent.names is not None and parent.names.pop(name, None) is not None:
+            self._names_count -= 1
+        self.view.put_dentry(parent.ino, name, None)
+
+    def xattrs(self, node: Node) -> dict[bytes, bytes]:
+        """Return the node's extended attributes; not to be changed by the caller."""
+        held = node.xattrs
+        if held is None:
+            held = node.xattrs = self.view.xattrs(node.ino) if node.xattr_count else {}
+        return held
+
+    def _start_names(self, parent: Node) -> dict[bytes, Dentry]:
+        parent.names = {}
+        parent.complete = parent.children == 0
+        self._named[parent.ino] = parent
+        return parent.names
+
+    def _count_names(self, added: int, keep: Node | None = None) -> None:
+        self._names_count += added
+        if self._names_count <= self.names_max:
+            return
+        for directory in list(self._named.values()):
+            if directory is keep:
+                continue
+            self._forget_names(directory)
+            if self._names_count <= self.names_max - self.names_max // EVICT_SHARE:
+                return
+        if keep is not None and len(keep.names or ()) > self.names_max:
+            self._forget_names(keep)
+
+    def _forget_names(self, directory: Node) -> None:
+        if self._named.pop(directory.ino, None) is not None:
+            self._names_count = max(0, self._names_count - len(directory.names or ()))
+        directory.names = None
+        directory.complete = False
+
+    def _evict_nodes(self) -> None:
+        """Let go of the oldest nodes that nobody uses; those in use move to the young end."""
+        nodes = self.nodes
+        for ino, node in list(islice(nodes.items(), self.nodes_max // EVICT_SHARE + 1)):
+            del nodes[ino]
+            if node.opens or node.content is not None or ino == 1:
+                nodes[ino] = node
+            else:
+                self._forget_names(node)
+
+    def statistics(self) -> dict[str, int]:
+        """Return how much is in memory."""
+        return {"nodes": len(self.nodes), "names": self._names_count}
+
+
+def ancestors(tree: Tree, node: Node) -> Iterable[Inode]:
+    """Yield the inode numbers of a directory and of all above it."""
+    while True:
+        yield node.ino
+        if node.parent in {0, node.ino}:
+            return
+        node = tree.node(node.parent)

@@ -1,0 +1,121 @@
+"""The control tree `/.vexfs`: what the volume tells of itself, as files.
+
+It is not listed in the root directory, only answered by look-up, so that no copy and no walk falls in.
+Journal views are readable by the owner of the mount alone: they name other people's files.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any, Final
+
+from vexfs_fuse.clock import Clock
+from vexfs_fuse.storage.journal import Entry, Journal
+from vexfs_fuse.units import ROOT, Inode
+from vexfs_fuse.vfs.virtual import VIRTUAL_FROM, Opened, Text, VirtualDirectory, VirtualFile
+
+NAME: Final = b".vexfs"
+
+JSONL_RECORDS_MAX: Final = 10_000
+"""`journal.jsonl` shows so many of the latest records; `vexfs journal` shows all."""
+
+FRESH_S: Final = 0.5
+"""A rendering serves for so long, so that a look at the size and the reading agree."""
+
+README: Final = b"""This directory tells about the mounted vexfs volume. It is not listed in the root directory.
+
+status.json    the volume's state, as `vexfs status --json`
+metrics        the same for Prometheus, as text
+config.toml    the configuration in effect, with where each value comes from
+journal        the semantic journal as a msgpack stream (owner of the mount only; follow it with tail -f)
+journal.jsonl  its latest records as JSON lines (owner of the mount only)
+"""
+
+
+class Rendered:
+    """Text that is made on demand and serves for `FRESH_S`."""
+
+    def __init__(self, render: Callable[[], bytes], clock: Clock) -> None:
+        self._render = render
+        self._clock = clock
+        self._text = b""
+        self._made_s = -FRESH_S
+
+    def text(self) -> bytes:
+        """Return the text, made anew when the last one is too old."""
+        now = self._clock.monotonic_s()
+        if now - self._made_s >= FRESH_S:
+            self._text, self._made_s = self._render(), now
+        return self._text
+
+    def start(self) -> Opened:
+        """Begin a reading."""
+        return Text(self.text())
+
+    def measure(self) -> int:
+        """Return the size in bytes."""
+        return len(self.text())
+
+
+class Raw:
+    """The journal's records as they are on disk, oldest first; the stream grows at its end."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def start(self) -> Opened:
+        """Begin a reading."""
+        return self._journal.stream()
+
+    def measure(self) -> int:
+        """Return the size of what can be read now."""
+        return self._journal.statistics().file_bytes
+
+
+def control_tree(
+    *,
+    owner: tuple[int, int],
+    clock: Clock,
+    journal: Journal,
+    status: Callable[[], dict[str, Any]],
+    metrics: Callable[[], bytes],
+    config_toml: Callable[[], bytes],
+) -> VirtualDirectory:
+    """Return the control tree of a volume; `owner` is (uid, gid) of who mounts."""
+    numbers = (Inode(VIRTUAL_FROM + n) for n in count(0))
+    root = VirtualDirectory(next(numbers), 0o555, *owner, ROOT)
+
+    def add(name: bytes, mode: int, source: Rendered | Raw) -> None:
+        root.entries[name] = VirtualFile(
+            next(numbers), mode, *owner, start=source.start, measure=source.measure
+        )
+
+    add(b"README", 0o444, Rendered(lambda: README, clock))
+    add(b"status.json", 0o444, Rendered(lambda: _json(status()), clock))
+    add(b"metrics", 0o444, Rendered(metrics, clock))
+    add(b"config.toml", 0o444, Rendered(config_toml, clock))
+    add(b"journal", 0o400, Raw(journal))
+    add(b"journal.jsonl", 0o400, Rendered(lambda: b"".join(_latest_lines(journal)), clock))
+    return root
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, indent=1).encode() + b"\n"
+
+
+def _latest_lines(journal: Journal) -> Iterator[bytes]:
+    first = max(journal.durable_lsn - JSONL_RECORDS_MAX, journal.first_lsn - 1)
+    for entry in journal.replay(first):
+        yield json_line(entry)
+
+
+def json_line(entry: Entry) -> bytes:
+    """Return a record as one line of JSON: bytes that are UTF-8 as text, others as `{"hex": ...}`."""
+    return json.dumps(entry._asdict(), default=_shown, ensure_ascii=False).encode() + b"\n"
+
+
+def _shown(value: Any) -> Any:
+    try:
+        return bytes(value).decode()
+    except UnicodeDecodeError:
+        return {"hex": bytes(value).hex()}

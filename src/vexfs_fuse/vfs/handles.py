@@ -1,0 +1,76 @@
+"""Open files and directories: what a handle number stands for."""
+
+from typing import Any
+
+from vexfs_fuse.errors import BadHandle, TooManyOpen
+from vexfs_fuse.tree.node import Dentry, Node
+from vexfs_fuse.units import Handle
+
+
+class OpenFile:
+    """A regular file that somebody has open."""
+
+    __slots__ = ("keeps_set_id", "node", "writable")
+
+    def __init__(self, node: Node, uid: int, *, writable: bool) -> None:
+        self.node = node
+        self.writable = writable
+        self.keeps_set_id = uid == 0  # stands for CAP_FSETID: a write request carries no caller
+
+
+class OpenDirectory:
+    """A directory that somebody reads: its entries, or a page of them, since the last rewind."""
+
+    __slots__ = ("cookies", "entries", "node", "whole")
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.entries: list[tuple[bytes, Dentry]] = []
+        self.cookies: list[int] = []
+        self.whole = False
+
+
+class Handles:
+    """Handle numbers and what they stand for; at most `open_max` at a time."""
+
+    def __init__(self, open_max: int) -> None:
+        self.open: dict[int, Any] = {}
+        self._open_max = open_max
+        self._last = 0
+
+    def add(self, what: Any) -> Handle:
+        """Return a new handle.
+
+        Raises
+        ------
+        TooManyOpen
+        """
+        if len(self.open) >= self._open_max:
+            raise TooManyOpen
+        self._last += 1
+        self.open[self._last] = what
+        return Handle(self._last)
+
+    def get(self, handle: int) -> Any:
+        """Return what the handle stands for.
+
+        Raises
+        ------
+        BadHandle
+        """
+        found = self.open.get(handle)
+        if found is None:
+            raise BadHandle
+        return found
+
+    def remove(self, handle: int) -> Any:
+        """Close a handle; return what it stood for.
+
+        Raises
+        ------
+        BadHandle
+        """
+        found = self.open.pop(handle, None)
+        if found is None:
+            raise BadHandle
+        return found

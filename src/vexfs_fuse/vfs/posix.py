@@ -1,0 +1,398 @@
+"""A mounted volume as POSIX sees it: requests by inode, name and handle.
+
+Translates nothing for any protocol: arguments are plain values, failures are classes of `errors`.  The
+virtual trees hang in at `virtual`; everything else goes to the volume.
+"""
+
+import stat
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from vexfs_fuse.errors import BadHandle, CrossDevice, IsADirectory, NotADirectory, NotFound, NotPermitted
+from vexfs_fuse.pending import Durable
+from vexfs_fuse.tree.node import Dentry, Node
+from vexfs_fuse.tree.permissions import may
+from vexfs_fuse.units import NS_PER_S, Handle, Inode
+from vexfs_fuse.vfs.handles import Handles, OpenDirectory, OpenFile
+from vexfs_fuse.vfs.virtual import VIRTUAL_FROM, VirtualTrees
+from vexfs_fuse.volume.attributes import Attributes
+from vexfs_fuse.volume.volume import Space, Volume
+from vexfs_fuse.volume.writer import Caller
+
+DOT_COOKIE: Final = 1
+DOTDOT_COOKIE: Final = 2
+FIRST_COOKIE: Final = 3
+"""Cookies of `.` and `..`; an entry's is FIRST_COOKIE more than the record that made it."""
+
+PAGE_ENTRIES: Final = 512
+"""Entries that one read of a large directory takes from the view."""
+
+DAY_NS: Final = 24 * 3600 * NS_PER_S
+NOTHING: Final = Attributes()
+WRITE_FLAGS: Final = 0o3  # O_ACCMODE
+TRUNCATE_FLAG: Final = 0o1000  # O_TRUNC
+
+
+class Vfs:
+    """All operations of a mounted volume; the kernel has checked modes and ACLs before it asks."""
+
+    def __init__(self, volume: Volume, virtual: VirtualTrees, *, open_max: int, atime: str) -> None:
+        self.volume = volume
+        self._virtual = virtual
+        self._tree = volume.tree
+        self._nodes = volume.tree.nodes
+        self._names = volume.names
+        self._files = volume.files
+        self._attributes = volume.attributes
+        self._handles = Handles(open_max)
+        self._open = self._handles.open
+        self._lookups: dict[Inode, int] = {}
+        self._atime = atime
+        self._read = volume.files.read
+        self._write = volume.files.write
+        self._now_ns = volume.clock.now_ns
+
+    @property
+    def clears_set_id(self) -> bool:
+        """Whether the kernel leaves it to us to clear set-id bits (HANDLE_KILLPRIV_V2)."""
+        return self._attributes.clears_set_id
+
+    @clears_set_id.setter
+    def clears_set_id(self, value: bool) -> None:
+        self._attributes.clears_set_id = value
+
+    # -- names ---------------------------------------------------------------------------------
+
+    def lookup(self, parent: Inode, name: bytes, who: Caller) -> Any:
+        """Return the entry of a name, and count the kernel's reference to it."""
+        if parent >= VIRTUAL_FROM or name[:1] == b".":
+            found = self._lookup_dotted(parent, name, who)
+            if found is not None:
+                return found
+        node = self._names.find(parent, name)
+        ino = node.ino
+        lookups = self._lookups
+        lookups[ino] = lookups.get(ino, 0) + 1
+        return node
+
+    def _lookup_dotted(self, parent: Inode, name: bytes, who: Caller) -> Any:
+        if parent >= VIRTUAL_FROM:
+            return self._virtual.lookup(parent, name, who)
+        if name == b".":
+            return self._counted(self._tree.node(parent))
+        if name == b"..":
+            return self._counted(self._tree.node(self._names.directory(parent).parent))
+        return self._virtual.entry_into(parent, name, who)
+
+    def _counted(self, node: Node) -> Node:
+        self._lookups[node.ino] = self._lookups.get(node.ino, 0) + 1
+        return node
+
+    def remember(self, ino: Inode) -> None:
+        """Count a reference that readdir has given to the kernel."""
+        if ino < VIRTUAL_FROM:
+            self._lookups[ino] = self._lookups.get(ino, 0) + 1
+
+    def forget(self, inodes: Iterable[tuple[int, int]]) -> None:
+        """The kernel gives back `n` references to each inode."""
+        lookups = self._lookups
+        for number, n in inodes:
+            ino = Inode(number)
+            left = lookups.get(ino, 0) - n
+            if left > 0:
+                lookups[ino] = left
+                continue
+            lookups.pop(ino, None)
+            if ino in self.volume.orphans:
+                self._let_go(ino)
+
+    def _let_go(self, ino: Inode) -> None:
+        """Purge an inode without links, once neither handles nor the kernel refer to it."""
+        if ino in self._lookups:
+            return
+        node = self._tree.node(ino)
+        if not node.opens:
+            self._names.purge(ino)
+
+    def mknod(self, parent: Inode, name: bytes, mode: int, rdev: int, who: Caller) -> Any:
+        """Make a file, FIFO, socket or device."""
+        self._real(parent, name)
+        return self._counted(self._names.create(parent, name, mode, who, rdev))
+
+    def mkdir(self, parent: Inode, name: bytes, mode: int, who: Caller) -> Any:
+        """Make a directory."""
+        self._real(parent, name)
+        return self._counted(
+            self._names.create(parent, name, mode & 0o7777 | stat.S_IFDIR, who)
+        )
+
+    def symlink(self, parent: Inode, name: bytes, target: bytes, who: Caller) -> Any:
+        """Make a symbolic link."""
+        self._real(parent, name)
+        return self._counted(
+            self._names.create(parent, name, stat.S_IFLNK | 0o777, who, 0, target)
+        )
+
+    def link(self, ino: Inode, parent: Inode, name: bytes, who: Caller) -> Any:
+        """Give an inode a further name."""
+        self._real(parent, name)
+        if ino >= VIRTUAL_FROM:
+            raise CrossDevice
+        return self._counted(self._names.link(ino, parent, name, who))
+
+    def unlink(self, parent: Inode, name: bytes, who: Caller) -> None:
+        """Remove a name that is not a directory's."""
+        self._real(parent, name)
+        node = self._names.unlink(parent, name, who)
+        if node.nlink == 0 and node.ino not in self._lookups:
+            self._let_go(node.ino)
+
+    def rmdir(self, parent: Inode, name: bytes, who: Caller) -> None:
+        """Remove an empty directory."""
+        self._real(parent, name)
+        node = self._names.remove_directory(parent, name, who)
+        if node.ino not in self._lookups:
+            self._let_go(node.ino)
+
+    def rename(
+        self,
+        parent: Inode,
+        name: bytes,
+        new_parent: Inode,
+        new_name: bytes,
+        flags: int,
+        who: Caller,
+    ) -> None:
+        """Rename, with the flags of renameat2(2)."""
+        self._real(parent, name)
+        self._real(new_parent, new_name)
+        replaced = self._names.rename(parent, name, new_parent, new_name, flags, who)
+        if replaced is not None and replaced.nlink == 0 and replaced.ino not in self._lookups:
+            self._let_go(replaced.ino)
+
+    def _real(self, parent: Inode, name: bytes) -> None:
+        """Refuse changes of names in, or hiding, a virtual tree."""
+        if parent >= VIRTUAL_FROM or (name[:1] == b"." and self._virtual.reserves(parent, name)):
+            raise NotPermitted("the name belongs to a virtual tree")
+
+    # -- attributes ----------------------------------------------------------------------------
+
+    def getattr(self, ino: Inode) -> Any:
+        """Return the entry of an inode."""
+        if ino >= VIRTUAL_FROM:
+            return self._virtual.node(ino)
+        return self._nodes.get(ino) or self._tree.node(ino)
+
+    def setattr(self, ino: Inode, wanted: Attributes, handle: int | None, who: Caller) -> Any:
+        """Change attributes; by handle or not makes no difference, a handle pins its inode."""
+        if ino >= VIRTUAL_FROM:
+            return self._virtual.set_attributes(ino, wanted, who)
+        node = self._tree.node(ino)
+        if wanted.size is not None:
+            if node.is_dir:
+                raise IsADirectory
+            self._files.resize(node, wanted.size, who)
+            # beside a size, the kernel only ever asks for "now" as the times
+            wanted = wanted._replace(size=None, atime=None, mtime=None)
+        if wanted != NOTHING:
+            self._attributes.set(node, wanted, who)
+        return node
+
+    def size_times(self, entry: Any) -> tuple[int, int, int]:
+        """Return size, mtime and ctime (ns) with what has been written and not flushed."""
+        return self._files.size_times(entry)
+
+    def readlink(self, ino: Inode) -> bytes:
+        """Return a symbolic link's target."""
+        if ino >= VIRTUAL_FROM:
+            return self._virtual.target(ino)
+        target = self._tree.node(ino).target
+        return target if target is not None else b""
+
+    def access(self, ino: Inode, mask: int, who: Caller) -> bool:
+        """Whether the caller may access the inode so; `mask` as in access(2)."""
+        if ino >= VIRTUAL_FROM:
+            return self._virtual.may(ino, mask, who)
+        node = self._tree.node(ino)
+        return may(node, self._tree.xattrs(node), mask, who)
+
+    def getxattr(self, ino: Inode, name: bytes, who: Caller) -> bytes:
+        """Return an extended attribute's value."""
+        if ino >= VIRTUAL_FROM:
+            return self._virtual.get_xattr(ino, name, who)
+        return self._attributes.get_xattr(self._nodes.get(ino) or self._tree.node(ino), name)
+
+    def setxattr(self, ino: Inode, name: bytes, value: bytes, who: Caller) -> None:
+        """Set an extended attribute."""
+        if ino >= VIRTUAL_FROM:
+            raise NotPermitted("a virtual file")
+        self._attributes.set_xattr(self._tree.node(ino), name, value, who)
+
+    def listxattr(self, ino: Inode, who: Caller) -> list[bytes]:
+        """Return the names of an inode's extended attributes."""
+        if ino >= VIRTUAL_FROM:
+            return []
+        names = self._attributes.list_xattrs(self._tree.node(ino))
+        return names if who.uid == 0 else [n for n in names if not n.startswith(b"trusted.")]
+
+    def removexattr(self, ino: Inode, name: bytes, who: Caller) -> None:
+        """Remove an extended attribute."""
+        if ino >= VIRTUAL_FROM:
+            raise NotPermitted("a virtual file")
+        self._attributes.remove_xattr(self._tree.node(ino), name, who)
+
+    def statfs(self) -> Space:
+        """Return the volume's space."""
+        return self.volume.space()
+
+    # -- contents ------------------------------------------------------------------------------
+
+    def create(
+        self, parent: Inode, name: bytes, mode: int, flags: int, who: Caller
+    ) -> tuple[Handle, Any]:
+        """Make a regular file and open it."""
+        self._real(parent, name)
+        node = self._names.create(parent, name, mode & 0o7777 | stat.S_IFREG, who)
+        lookups = self._lookups
+        lookups[node.ino] = lookups.get(node.ino, 0) + 1
+        handle = self._handles.add(OpenFile(node, who.uid, writable=bool(flags & WRITE_FLAGS)))
+        node.opens += 1
+        return handle, node
+
+    def open(self, ino: Inode, flags: int, who: Caller) -> tuple[Handle, bool, bool]:
+        """Open a regular file; return the handle, whether without page cache, whether to keep the cache."""
+        if ino >= VIRTUAL_FROM:
+            return self._handles.add(self._virtual.open(ino, flags, who)), True, False
+        node = self._nodes.get(ino) or self._tree.node(ino)
+        if flags & TRUNCATE_FLAG and flags & WRITE_FLAGS:
+            self._files.resize(node, 0, who)
+        if self._atime == "relatime" and self._now_ns() - node.atime > DAY_NS:
+            self._move_atime(node)
+        handle = self._handles.add(OpenFile(node, who.uid, writable=bool(flags & WRITE_FLAGS)))
+        node.opens += 1
+        return handle, False, True
+
+    def read(self, handle: int, offset: int, size: int) -> Any:
+        """Return at most `size` bytes from `offset`; a memoryview is good until the next request."""
+        file = self._open.get(handle)
+        if file.__class__ is not OpenFile:
+            return self._virtual.read(file, offset, size) if file is not None else self._bad()
+        node = file.node
+        if node.atime <= node.ctime or self._atime == "strictatime":
+            self._move_atime(node)
+        return self._read(node, offset, size)
+
+    def _bad(self) -> Any:
+        raise BadHandle
+
+    def _move_atime(self, node: Node) -> None:
+        """Move atime as relatime does: when it is not after mtime or ctime, or a day old."""
+        if self._atime == "noatime":
+            return
+        now = self._now_ns()
+        _, mtime, ctime = self._files.size_times(node)
+        if self._atime == "strictatime" or node.atime <= max(mtime, ctime) or now - node.atime > DAY_NS:
+            self._attributes.touch_atime(node, now)
+
+    def write(self, handle: int, offset: int, data: bytes) -> Any:
+        """Write at `offset`; return the number of bytes taken."""
+        file = self._open.get(handle)
+        if file.__class__ is not OpenFile:
+            return self._virtual.write(file, offset, data) if file is not None else self._bad()
+        node = file.node
+        if not file.keeps_set_id and self._attributes.clears_set_id:
+            if node.mode & 0o6000 or node.xattr_count:
+                self._attributes.drop_privileges(node)
+        return self._write(node, offset, data)
+
+    def release(self, handle: int) -> None:
+        """Close a handle."""
+        file = self._handles.remove(handle)
+        if file.__class__ is not OpenFile:
+            self._virtual.release(file)
+            return
+        node = file.node
+        node.opens -= 1
+        if not node.opens:
+            if node.content is not None:
+                self.volume.contents.release(node)
+            if not node.nlink and node.ino not in self._lookups:
+                self._let_go(node.ino)
+
+    def fsync(self, handle: int, data_only: bool) -> Durable[None]:
+        """Make the file's contents and attributes durable."""
+        file = self._handles.get(handle)
+        if file.__class__ is OpenFile:
+            self._files.flush(file.node, inline_allowed=True)
+        return Durable(self.volume.logged_lsn, None)
+
+    # -- directories ---------------------------------------------------------------------------
+
+    def opendir(self, ino: Inode, who: Caller) -> Handle:
+        """Open a directory."""
+        if ino >= VIRTUAL_FROM:
+            return self._handles.add(self._virtual.open_directory(ino, who))
+        node = self._names.directory(ino)
+        handle = self._handles.add(OpenDirectory(node))
+        node.opens += 1
+        return handle
+
+    def readdir(self, handle: int, cookie: int) -> Iterator[tuple[bytes, Any, int]]:
+        """Yield (name, entry, cookie of the next) from `cookie` on, 0 being the start."""
+        directory = self._handles.get(handle)
+        if directory.__class__ is OpenFile:
+            raise NotADirectory
+        if directory.__class__ is not OpenDirectory:
+            return self._virtual.entries(directory, cookie)
+        return self._entries(directory, cookie)
+
+    def _entries(self, directory: OpenDirectory, cookie: int) -> Iterator[tuple[bytes, Any, int]]:
+        node = directory.node
+        if node.nlink == 0:
+            return
+        if cookie < DOT_COOKIE:
+            yield b".", node, DOT_COOKIE
+        if cookie < DOTDOT_COOKIE:
+            yield b"..", self._tree.node(node.parent), DOTDOT_COOKIE
+        if cookie < FIRST_COOKIE:
+            self._rewind(directory)
+        for name, entry in self._named_after(directory, cookie - FIRST_COOKIE):
+            current = self._tree.entry(node, name) if directory.whole else entry
+            if current is not None and current.cookie == entry.cookie:
+                yield name, self._tree.node(current.ino), entry.cookie + FIRST_COOKIE
+
+    def _rewind(self, directory: OpenDirectory) -> None:
+        listing = self._tree.listing(directory.node)
+        directory.whole = listing is not None
+        directory.entries = listing or []
+        directory.cookies = [entry.cookie for _, entry in directory.entries]
+
+    def _named_after(
+        self, directory: OpenDirectory, cookie: int
+    ) -> Iterator[tuple[bytes, Dentry]]:
+        if directory.whole:
+            yield from directory.entries[bisect_right(directory.cookies, cookie) :]
+            return
+        while True:
+            page = self._tree.entries_after(directory.node, max(cookie, 0), PAGE_ENTRIES)
+            yield from page
+            if len(page) < PAGE_ENTRIES:
+                return
+            cookie = page[-1][1].cookie
+
+    def releasedir(self, handle: int) -> None:
+        """Close a directory."""
+        directory = self._handles.remove(handle)
+        if directory.__class__ is not OpenDirectory:
+            self._virtual.release(directory)
+            return
+        node = directory.node
+        node.opens -= 1
+        if not node.opens and not node.nlink:
+            self._let_go(node.ino)
+
+    def fsyncdir(self, handle: int) -> Durable[None]:
+        """Make the directory's entries durable."""
+        self._handles.get(handle)
+        return Durable(self.volume.logged_lsn, None)

@@ -1,0 +1,302 @@
+"""A volume: its parts, its group commits, and the state view that follows behind.
+
+Knows no handles, no kernel and no virtual trees.  Everything runs on the loop, between two checkpoints,
+but for `Batch.run` and what `maintain` hands out.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from vexfs_fuse.clock import Clock
+from vexfs_fuse.config import Config
+from vexfs_fuse.errors import NoSpace, VexfsError
+from vexfs_fuse.pending import Pending
+from vexfs_fuse.storage.disk import Disk
+from vexfs_fuse.storage.journal import Journal
+from vexfs_fuse.storage.pool import Pool
+from vexfs_fuse.storage.segments import Segments
+from vexfs_fuse.storage.state import State
+from vexfs_fuse.tree.node import Node
+from vexfs_fuse.tree.tree import Tree
+from vexfs_fuse.units import NAME_BYTES_MAX, NS_PER_S, Inode, Lsn
+from vexfs_fuse.volume.apply import Applier
+from vexfs_fuse.volume.attributes import AttributeChanges
+from vexfs_fuse.volume.batch import Batch
+from vexfs_fuse.volume.contents import Contents
+from vexfs_fuse.volume.files import Files
+from vexfs_fuse.volume.namespace import Namespace
+from vexfs_fuse.volume.writer import Writer
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_ROWS: Final = 20_000
+"""So many uncommitted rows of the state view begin a commit."""
+
+CHECKPOINT_S: Final = 10.0
+"""After so many seconds the state view commits whatever it has."""
+
+OVERLAY_ROWS_MAX: Final = 400_000
+"""Beyond so many uncommitted rows, maintenance goes before requests."""
+
+BLOCK_BYTES: Final = 4096
+
+
+class Space(NamedTuple):
+    """What statfs tells; blocks of `block_bytes`."""
+
+    block_bytes: int
+    blocks: int
+    blocks_free: int
+    blocks_available: int
+    files: int
+    files_free: int
+    name_max: int
+
+
+class Volume:
+    """One open volume.  Made by `volume.opening.open_volume`."""
+
+    def __init__(
+        self,
+        *,
+        disk: Disk,
+        journal: Journal,
+        segments: Segments,
+        pool: Pool,
+        view: State,
+        config: Config,
+        clock: Clock,
+    ) -> None:
+        self.disk = disk
+        self.journal = journal
+        self.segments = segments
+        self.pool = pool
+        self.view = view
+        self.config = config
+        self.clock = clock
+        self.tree = Tree(view, nodes_max=config.cache_inodes, names_max=config.cache_names)
+        self.contents = Contents(pool, segments, view.extents)
+        self.applier = Applier(self.tree, view, self.contents, segments)
+        self.writer = Writer(journal, self.applier, clock)
+        self.attributes = AttributeChanges(self.tree, self.writer)
+        self.files = Files(self.contents, self.writer, self.attributes)
+        self.names = Namespace(self.tree, self.writer, self.files)
+        self.durable_lsn = journal.last_lsn
+        self.orphans = self.applier.orphans
+        self.on_close: list[Callable[[], None]] = []
+        self._committing: Any = None  # the state commit under way, None between two
+        self._commit_ready = False  # whether its journal prefix is durable
+        self._committed_at_s = clock.monotonic_s()
+
+    # -- group commit --------------------------------------------------------------------------
+
+    @property
+    def logged_lsn(self) -> Lsn:
+        """The last record there is, durable or not."""
+        return self.journal.last_lsn
+
+    @property
+    def failure(self) -> str | None:
+        """Why the volume takes no changes; None while it does."""
+        return self.writer.refusal
+
+    def refuse_changes(self, reason: str) -> None:
+        """Turn the volume read-only, for good."""
+        if self.writer.refusal is None:
+            self.writer.refusal = reason
+
+    def seal(self) -> Batch | None:
+        """Return what the writer thread must do so that all that is logged now is durable; None if nothing.
+
+        Batches run one after the other, and are settled in that order.
+        """
+        lsn = self.journal.last_lsn
+        segments, journal = self.segments.seal(), self.journal.seal()
+        if segments is None and journal is None:
+            return None
+        if self._committing is None and self._checkpoint_is_due():
+            self.view.put_meta("next_inode", self.applier.next_inode)
+            self._committing = self.view.freeze(lsn)
+            self._commit_ready = False
+        return Batch(lsn, segments, journal)
+
+    def settle(self, batch: Batch, error: BaseException | None) -> None:
+        """Take note that a batch has run; after an error the volume is read-only."""
+        if error is not None:
+            self.refuse_changes(f"a sync of the store failed: {error}")
+            log.critical("the volume turns read-only: %s", self.failure)
+            return
+        if batch.segments is not None:
+            self.segments.settle(batch.segments)
+        if batch.journal is not None:
+            self.journal.settle(batch.journal)
+        self.durable_lsn = max(self.durable_lsn, batch.lsn)
+        if self._committing is not None and self._committing.lsn <= self.durable_lsn:
+            self._commit_ready = True
+
+    def flush_aged(self, *, older_than_s: float = 0.0) -> Iterator[None]:
+        """Flush the contents that have been dirty for so long; yields after each file.
+
+        The loop may serve requests between two steps.
+        """
+        before = self.clock.now_ns() - round(older_than_s * NS_PER_S)
+        for node in list(self.contents.dirty_nodes(before)):
+            if self.failure is not None:
+                return
+            if node.content is not None:
+                self._flush_quietly(node)
+            yield
+
+    def _flush_quietly(self, node: Node) -> None:
+        """Flush one file; without space its pages stay dirty until there is some."""
+        try:
+            self.files.flush(node)
+        except NoSpace as full:
+            log.warning("inode %d cannot be flushed: %s", node.ino, full)
+
+    # -- maintenance ---------------------------------------------------------------------------
+
+    def _checkpoint_is_due(self) -> bool:
+        rows = self.view.dirty_count
+        age_s = self.clock.monotonic_s() - self._committed_at_s
+        return rows >= CHECKPOINT_ROWS or (rows > 0 and age_s >= CHECKPOINT_S)
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether maintenance must not wait for an idle moment."""
+        return self.view.dirty_count > OVERLAY_ROWS_MAX
+
+    def maintain(self) -> Iterator[Pending[None] | None]:
+        """Do what is due in the background, in steps of about a millisecond.
+
+        Yields None between two steps, or a `Pending` whose work belongs in a thread and must have been
+        resumed before the next step.  Ends when nothing is due.
+        """
+        if self._commit_ready:
+            yield from self._commit_state()
+
+    def _commit_state(self) -> Iterator[Pending[None] | None]:
+        commit = self._committing
+        try:
+            while not commit.step():
+                yield None
+        except VexfsError as error:
+            self._give_up_commit(error)
+            return
+        yield Pending(_caught(commit.finish), self._state_committed)
+        if self._committing is None:
+            yield Pending(_caught(self.view.checkpoint), self._state_checkpointed)
+
+    def _state_committed(self, error: VexfsError | None) -> None:
+        if error is not None:
+            self._give_up_commit(error)
+            return
+        self.view.settle(self._committing)
+        self._committing, self._commit_ready = None, False
+        self._committed_at_s = self.clock.monotonic_s()
+
+    def _give_up_commit(self, error: VexfsError) -> None:
+        """Take the rows back into the overlay; nothing is lost, the journal has it all."""
+        log.warning("the state view cannot be committed now: %s", error)
+        self.view.discard(self._committing)
+        self._committing, self._commit_ready = None, False
+        self._committed_at_s = self.clock.monotonic_s()
+
+    def _state_checkpointed(self, error: VexfsError | None) -> None:
+        if error is not None:
+            log.warning("the state view cannot be checkpointed now: %s", error)
+            return
+        keep_since = self.clock.now_ns() - round(self.config.journal_keep_age * NS_PER_S)
+        drop = self.journal.drop_through(
+            self.view.applied,
+            keep_bytes=self.config.journal_keep_bytes,
+            keep_since_ns=keep_since,
+        )
+        if drop is not None:
+            drop()
+
+    # -- the whole -----------------------------------------------------------------------------
+
+    def space(self) -> Space:
+        """Return the store's space, and the inodes in use."""
+        total, free = self.disk.total_bytes(), self.disk.free_bytes()
+        used = self.view.counts().inodes
+        blocks_free = free // BLOCK_BYTES
+        return Space(
+            BLOCK_BYTES,
+            total // BLOCK_BYTES,
+            blocks_free,
+            blocks_free,
+            used + blocks_free,
+            blocks_free,
+            NAME_BYTES_MAX,
+        )
+
+    def commit_all(self) -> None:
+        """Make everything durable and bring the state view up to date; blocks."""
+        for _ in self.flush_aged():
+            pass
+        self._committed_at_s = -CHECKPOINT_S
+        self._run_batches()
+        for step in self.maintain():
+            if step is not None:
+                step.resume(step.work())
+
+    def _run_batches(self) -> None:
+        while self.failure is None and (batch := self.seal()) is not None:
+            error: BaseException | None = None
+            try:
+                batch.run()
+            except VexfsError as failed:
+                error = failed
+            self.settle(batch, error)
+
+    def purge_orphans(self) -> None:
+        """Let go of the inodes that had lost their last link when the daemon ended."""
+        for ino in self.view.orphans():
+            self.orphans.add(Inode(ino))
+        for ino in list(self.orphans):
+            self.names.purge(ino)
+
+    def status(self) -> dict[str, Any]:
+        """Return what there is to know, for people and for metrics; sizes in bytes."""
+        counts = self.view.counts()
+        return {
+            "read_only": self.failure is not None,
+            "failure": self.failure,
+            "logged_lsn": self.logged_lsn,
+            "durable_lsn": self.durable_lsn,
+            "state_lsn": self.view.applied,
+            "inodes": counts.inodes,
+            "journal": self.journal.statistics()._asdict(),
+            "segments": self.segments.statistics()._asdict(),
+            "pool": self.contents.statistics(),
+            "state": {"uncommitted_rows": self.view.dirty_count, **self.tree.statistics()},
+            "disk": {"free": self.disk.free_bytes(), "total": self.disk.total_bytes()},
+        }
+
+    def close(self) -> None:
+        """Make everything durable and let go of the store."""
+        try:
+            if self.failure is None:
+                self.commit_all()
+        finally:
+            self.view.close()
+            self.journal.close()
+            self.segments.close()
+            for release in self.on_close:
+                release()
+
+
+def _caught(work: Callable[[], Any]) -> Callable[[], VexfsError | None]:
+    """Return `work` as a function that returns its expected failure."""
+
+    def run() -> VexfsError | None:
+        try:
+            work()
+        except VexfsError as error:
+            return error
+        return None
+
+    return run

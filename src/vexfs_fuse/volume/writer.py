@@ -1,0 +1,81 @@
+"""Decide, log, apply: the middle and the end of it.  Who decides calls `admit`, then `commit`."""
+
+from typing import NamedTuple, Protocol
+
+from vexfs_fuse.clock import Clock
+from vexfs_fuse.errors import ReadOnly
+from vexfs_fuse.storage.journal import Journal
+from vexfs_fuse.tree.node import Node
+from vexfs_fuse.units import Inode
+from vexfs_fuse.volume.apply import Applier
+from vexfs_fuse.volume.changes import Change, body
+
+
+class Caller(Protocol):
+    """Who asks: pyfuse3's RequestContext, or `SYSTEM`."""
+
+    @property
+    def uid(self) -> int:
+        """User id."""
+        ...
+
+    @property
+    def gid(self) -> int:
+        """Group id."""
+        ...
+
+    @property
+    def pid(self) -> int:
+        """Process id; 0 when it is not known."""
+        ...
+
+    @property
+    def umask(self) -> int:
+        """File mode creation mask."""
+        ...
+
+
+class Actor(NamedTuple):
+    """A caller that is not a FUSE request."""
+
+    uid: int
+    gid: int
+    pid: int
+    umask: int = 0o022
+
+
+SYSTEM = Actor(0, 0, 0)
+"""The daemon itself."""
+
+
+class Writer:
+    """The only way to change a volume."""
+
+    def __init__(self, journal: Journal, applier: Applier, clock: Clock) -> None:
+        self.journal = journal
+        self.applier = applier
+        self.clock = clock
+        self.refusal: str | None = None  # why the volume takes no changes; None: it does
+
+    def admit(self) -> None:
+        """Raise unless a change can be logged now.
+
+        Raises
+        ------
+        ReadOnly
+            The volume takes no changes.
+        NoSpace
+            The journal finds no room.
+        """
+        if self.refusal is not None:
+            raise ReadOnly(self.refusal)
+        self.journal.reserve_space()
+
+    def commit(self, ino: Inode, change: Change, who: Caller) -> Node | None:
+        """Log a change that was decided and admitted, and apply it; return the inode's node."""
+        now = self.clock.now_ns()
+        kind = change.__class__
+        lsn = self.journal.append(
+            kind.__name__, ino, (who.uid, who.gid, who.pid), body(change), now
+        )
+        return self.applier.table[kind](lsn, now, ino, change)
