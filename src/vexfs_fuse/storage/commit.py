@@ -1,0 +1,153 @@
+"""Writing one frozen overlay into SQLite, in slices that the loop can afford."""
+
+import sqlite3
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from vexfs_fuse.storage import rows, schema
+from vexfs_fuse.storage.database import failure
+from vexfs_fuse.storage.overlay import Overlay
+from vexfs_fuse.storage.rows import Row
+from vexfs_fuse.units import Lsn, Segment
+
+STEP_ROWS: Final = 250
+"""Rows in one slice: about 1 ms at 4 us a row."""
+
+
+class Commit:
+    """One transaction that brings the database to the state after the record `lsn`.
+
+    `step` until it says that this was all, `finish` in a thread, then `State.settle`; when one of
+    them raises, `State.discard`.
+    """
+
+    def __init__(
+        self,
+        writer: sqlite3.Connection,
+        overlay: Overlay,
+        lsn: Lsn,
+        live: dict[Segment, int],
+    ) -> None:
+        self.lsn = lsn
+        self.rows = 0  # written so far
+        self._writer = writer
+        self._tables = _tables(overlay, live)
+        self._table = next(self._tables, None)
+
+    def step(self, rows_max: int = STEP_ROWS) -> bool:
+        """Write the next rows, at most `rows_max`; whether that was all.
+
+        Raises
+        ------
+        NoSpace
+            The disk is full.
+        StoreLocked
+            Another process is writing.
+        CorruptData
+            A damaged page is in the way.
+        StoreFailed
+            The disk refused.
+        """
+        try:
+            if not self._writer.in_transaction:
+                self._writer.execute("BEGIN IMMEDIATE")
+            while rows_max > 0 and self._table is not None:
+                rows_max -= self._write(rows_max)
+        except sqlite3.Error as error:
+            raise failure(error, "state commit") from error
+        return self._table is None
+
+    def _write(self, rows_max: int) -> int:
+        assert self._table is not None
+        sql, source = self._table
+        chunk = list(islice(source, rows_max))
+        if chunk:
+            self._writer.executemany(sql, chunk)
+        if len(chunk) < rows_max:
+            self._table = next(self._tables, None)
+        self.rows += len(chunk)
+        return len(chunk)
+
+    def finish(self) -> None:
+        """Commit; to be called in a thread. Raises what `step` does."""
+        assert self._table is None, "rows are left to write"
+        try:
+            if not self._writer.in_transaction:
+                self._writer.execute("BEGIN IMMEDIATE")
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise failure(error, "state commit") from error
+
+    def roll_back(self) -> None:
+        """Undo what has been written, if SQLite has not done so by itself."""
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
+
+
+def _tables(overlay: Overlay, live: dict[Segment, int]) -> Iterator[tuple[str, Iterator[Row]]]:
+    yield schema.UPSERT_NODE, _nodes(overlay)
+    yield schema.DELETE_NODE, _dropped(overlay)
+    yield schema.DELETE_XATTRS, _dropped(overlay)
+    yield schema.UPSERT_DENTRY, _dentries(overlay)
+    yield schema.DELETE_DENTRY, _removed_names(overlay)
+    yield schema.UPSERT_XATTR, _xattrs(overlay)
+    yield schema.DELETE_XATTR, _removed_xattrs(overlay)
+    yield schema.DELETE_EXTENT, _removed_extents(overlay)
+    yield schema.UPSERT_EXTENT, _extents(overlay)
+    yield schema.UPSERT_SEGMENT, (rows.pack_segment(*item) for item in live.items() if item[1])
+    yield schema.DELETE_SEGMENT, ((segment,) for segment, size in live.items() if not size)
+    yield schema.UPSERT_META, (rows.pack_meta(*item) for item in overlay.meta.items())
+
+
+def _nodes(overlay: Overlay) -> Iterator[Row]:
+    captured = overlay.captured
+    for ino, node in overlay.nodes.items():
+        if node is not None:
+            yield rows.pack_node(captured.get(ino) or node.row())
+
+
+def _dropped(overlay: Overlay) -> Iterator[Row]:
+    return ((ino,) for ino, node in overlay.nodes.items() if node is None)
+
+
+def _dentries(overlay: Overlay) -> Iterator[Row]:
+    for parent, directory in overlay.directories.items():
+        for name, entry in directory.items():
+            if entry is not None:
+                yield rows.pack_dentry(parent, name, entry)
+
+
+def _removed_names(overlay: Overlay) -> Iterator[Row]:
+    for parent, directory in overlay.directories.items():
+        for name, entry in directory.items():
+            if entry is None:
+                yield parent, name
+
+
+def _xattrs(overlay: Overlay) -> Iterator[Row]:
+    for ino, values in overlay.xattrs.items():
+        for name, value in values.items():
+            if value is not None:
+                yield rows.pack_xattr(ino, name, value)
+
+
+def _removed_xattrs(overlay: Overlay) -> Iterator[Row]:
+    for ino, values in overlay.xattrs.items():
+        for name, value in values.items():
+            if value is None:
+                yield ino, name
+
+
+def _extents(overlay: Overlay) -> Iterator[Row]:
+    for ino, extents in overlay.extents.items():
+        for extent in extents.values():
+            if extent is not None:
+                yield rows.pack_extent(ino, extent)
+
+
+def _removed_extents(overlay: Overlay) -> Iterator[Row]:
+    for ino, extents in overlay.extents.items():
+        for offset, extent in extents.items():
+            if extent is None:
+                yield ino, offset

@@ -1,0 +1,116 @@
+"""Changes of the state that SQLite does not have yet, and how they lie over older ones.
+
+A value of None is a tombstone: the row is gone, whatever lies below.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from vexfs_fuse.storage.extent import Extent
+from vexfs_fuse.storage.rows import Row
+from vexfs_fuse.units import Inode, Lsn, Segment
+
+Entry = tuple[int, int, int]
+"""(inode, cookie, kind) of a name; `tree.node.Dentry` is one."""
+
+
+class DirtyNode(Protocol):
+    """What the overlay needs of a node."""
+
+    ino: Inode
+
+    def row(self) -> tuple[Any, ...]:
+        """Return the columns to store, the inode number first."""
+        ...
+
+
+class Directory(dict[bytes, Entry | None]):
+    """The changed names of one directory, and the new ones in the order of their cookies.
+
+    `order` may name entries that have since gone or changed: an entry counts where its cookie
+    agrees.
+    """
+
+    __slots__ = ("last", "order")
+
+    def __init__(self, last: int) -> None:
+        super().__init__()
+        self.last = last  # the highest cookie there is, here and below
+        self.order: list[tuple[int, bytes]] = []
+
+    def after(self, cookie: int) -> Iterator[tuple[int, bytes]]:
+        """Yield (cookie, name) of the new entries whose cookies are higher, in their order."""
+        order = self.order
+        for index in range(bisect_left(order, (cookie + 1, b"")), len(order)):
+            yield order[index]
+
+
+class Overlay:
+    """The changes since one moment, by table."""
+
+    __slots__ = (
+        "captured",
+        "changes",
+        "directories",
+        "extents",
+        "floor",
+        "inode_floor",
+        "meta",
+        "nodes",
+        "segments",
+        "xattrs",
+    )
+
+    def __init__(self, floor: Lsn, inode_floor: Inode) -> None:
+        self.floor = floor  # no cookie below this overlay is higher
+        self.inode_floor = inode_floor  # no inode below this overlay is higher
+        self.changes = 0  # rows changed, those that changed back included
+        self.nodes: dict[Inode, DirtyNode | None] = {}
+        self.captured: dict[Inode, Row] = {}  # frozen: rows of nodes that have changed since
+        self.directories: dict[Inode, Directory] = {}
+        self.xattrs: dict[Inode, dict[bytes, bytes | None]] = {}
+        self.extents: dict[Inode, dict[int, Extent | None]] = {}
+        self.segments: set[Segment] = set()  # whose live bytes have changed
+        self.meta: dict[str, int | bytes] = {}
+
+    def capture(self, ino: Inode) -> None:
+        """Keep the row of a frozen node that is about to change."""
+        node = self.nodes.get(ino)
+        if node is not None and ino not in self.captured:
+            self.captured[ino] = node.row()
+
+    def row_of(self, ino: Inode) -> Row | None:
+        """Return the row of a node in this overlay; None for a tombstone."""
+        captured = self.captured.get(ino)
+        if captured is not None:
+            return captured
+        node = self.nodes[ino]
+        return None if node is None else node.row()
+
+    def forget(self, ino: Inode) -> None:
+        """Drop everything about an inode that was born and has died within this overlay."""
+        del self.nodes[ino]
+        self.xattrs.pop(ino, None)
+        self.extents.pop(ino, None)
+
+    def absorb(self, later: "Overlay") -> None:
+        """Take in all changes of the overlay that lies above this one."""
+        self.captured.clear()
+        self.changes += later.changes
+        self.nodes.update(later.nodes)
+        for ino, node in later.nodes.items():
+            if node is None:
+                self.xattrs.pop(ino, None)
+        for parent, directory in later.directories.items():
+            below = self.directories.setdefault(parent, directory)
+            if below is not directory:
+                below.update(directory)
+                below.order += directory.order
+                below.last = directory.last
+        for ino, values in later.xattrs.items():
+            self.xattrs.setdefault(ino, {}).update(values)
+        for ino, extents in later.extents.items():
+            self.extents.setdefault(ino, {}).update(extents)
+        self.segments |= later.segments
+        self.meta.update(later.meta)

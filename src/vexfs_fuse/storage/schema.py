@@ -1,0 +1,122 @@
+"""The tables of the state view: every column, with the values that mean something special.
+
+Integers are SQLite's: 64 bits, signed.  Times are nanoseconds since 1970-01-01 UTC; negative ones
+are earlier, and the last one is in the year 2262.  Names, targets and values are bytes (BLOB),
+never text. Each row carries `sum`, the CRC-32 of its other columns as `rows.py` packs them: SQLite
+notices a damaged page only where the damage breaks the page's structure.
+"""
+
+from typing import Final
+
+FORMAT_REVISION: Final = 1
+"""`PRAGMA user_version`; an earlier program refuses a later revision."""
+
+APPLICATION_ID: Final = 0x76657866
+"""`PRAGMA application_id`, so that file(1) and fsck can tell whose database it is: "vexf"."""
+
+TABLES: Final = """
+CREATE TABLE meta (               -- what concerns the view as a whole
+    key TEXT PRIMARY KEY,         -- 'applied': Lsn of the last record that is in the rows; 0: none
+                                  -- 'inodes': how many rows `nodes` has
+                                  -- 'last_inode': the highest inode number ever given; 0: none
+                                  -- any other key: the caller's
+    value NOT NULL,               -- INTEGER or BLOB
+    sum INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE nodes (              -- one row per inode; tree/node.py says more
+    ino INTEGER PRIMARY KEY,      -- 1 is the root; never reused
+    mode INTEGER NOT NULL,        -- file type and permissions, as st_mode
+    uid INTEGER NOT NULL,
+    gid INTEGER NOT NULL,
+    nlink INTEGER NOT NULL,       -- 0: no name any more, kept for its open handles (an orphan)
+    size INTEGER NOT NULL,        -- bytes, up to 2^63 - 1
+    stored INTEGER NOT NULL,      -- bytes held by extents; 0 for everything but regular files
+    rdev INTEGER NOT NULL,        -- 0 for everything but devices
+    atime INTEGER NOT NULL,
+    mtime INTEGER NOT NULL,
+    ctime INTEGER NOT NULL,
+    btime INTEGER NOT NULL,       -- of creation
+    children INTEGER NOT NULL,    -- directories: number of entries; 0 for others
+    parent INTEGER NOT NULL,      -- directories: inode of `..`, for the root itself; 0 for others
+    target BLOB,                  -- symlinks: what they point at; NULL for others
+    xattr_count INTEGER NOT NULL, -- rows in `xattrs`
+    sum INTEGER NOT NULL
+);
+
+CREATE INDEX orphans ON nodes (ino) WHERE nlink = 0;
+
+CREATE TABLE dentries (           -- one row per name
+    parent INTEGER NOT NULL,      -- inode of the directory
+    name BLOB NOT NULL,           -- 1 to 255 bytes, without '/' and NUL
+    ino INTEGER NOT NULL,
+    cookie INTEGER NOT NULL,      -- Lsn of the record that made the name: orders readdir, unique
+                                  -- in a directory; a name that is replaced keeps its cookie
+    kind INTEGER NOT NULL,        -- file type, mode & S_IFMT
+    sum INTEGER NOT NULL,
+    PRIMARY KEY (parent, name)
+) WITHOUT ROWID;
+
+-- Holds whole rows: a listing reads this index alone, in half the time, and checks what it reads.
+CREATE INDEX dentries_listed ON dentries (parent, cookie, name, ino, kind, sum);
+
+CREATE TABLE xattrs (             -- with rowids: values of some KiB waste less room there
+    ino INTEGER NOT NULL,
+    name BLOB NOT NULL,           -- 1 to 255 bytes, with the namespace's prefix
+    value BLOB NOT NULL,          -- 0 to 65,536 bytes
+    sum INTEGER NOT NULL,
+    PRIMARY KEY (ino, name)
+);
+
+CREATE TABLE extents (            -- one row per run of stored bytes; storage/extent.py says more
+    ino INTEGER NOT NULL,
+    offset INTEGER NOT NULL,      -- first byte in the file; a file's extents never overlap
+    length INTEGER NOT NULL,      -- bytes, at least 1
+    segment INTEGER NOT NULL,     -- number of the segment file; 0: the bytes are in `inline`
+    position INTEGER NOT NULL,    -- of the frame's first byte of data in the segment file
+    skip INTEGER NOT NULL,        -- bytes of the frame before this extent's first
+    frame_bytes INTEGER NOT NULL, -- bytes of data in the frame
+    sums BLOB NOT NULL,           -- one little-endian uint64 XXH3 for each 64 KiB of the frame
+    inline BLOB,                  -- the frame's bytes when segment is 0, else NULL
+    sum INTEGER NOT NULL,
+    PRIMARY KEY (ino, offset)
+) WITHOUT ROWID;
+
+CREATE TABLE segments (           -- what keeps a segment file from being compacted or dropped
+    segment INTEGER PRIMARY KEY,  -- 0: all inline extents together
+    live_bytes INTEGER NOT NULL,  -- sum of the lengths of its extents; no row when that is 0
+    sum INTEGER NOT NULL
+);
+"""
+
+SELECT_META: Final = "SELECT key, value, sum FROM meta WHERE key = ?"
+UPSERT_META: Final = "INSERT OR REPLACE INTO meta VALUES (?, ?, ?)"
+
+SELECT_NODE: Final = "SELECT * FROM nodes WHERE ino = ?"
+SELECT_ORPHANS: Final = "SELECT * FROM nodes INDEXED BY orphans WHERE nlink = 0"
+UPSERT_NODE: Final = "INSERT OR REPLACE INTO nodes VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+DELETE_NODE: Final = "DELETE FROM nodes WHERE ino = ?"
+
+SELECT_DENTRY: Final = """
+SELECT parent, name, ino, cookie, kind, sum FROM dentries WHERE parent = ? AND name = ?"""
+SELECT_DENTRIES: Final = """
+SELECT parent, name, ino, cookie, kind, sum FROM dentries INDEXED BY dentries_listed
+WHERE parent = ? AND cookie > ? AND cookie <= ? ORDER BY cookie LIMIT ?"""
+UPSERT_DENTRY: Final = "INSERT OR REPLACE INTO dentries VALUES (?, ?, ?, ?, ?, ?)"
+DELETE_DENTRY: Final = "DELETE FROM dentries WHERE parent = ? AND name = ?"
+
+SELECT_XATTRS: Final = "SELECT ino, name, value, sum FROM xattrs WHERE ino = ?"
+UPSERT_XATTR: Final = """
+INSERT INTO xattrs VALUES (?, ?, ?, ?)
+ON CONFLICT (ino, name) DO UPDATE SET value = excluded.value, sum = excluded.sum"""
+DELETE_XATTR: Final = "DELETE FROM xattrs WHERE ino = ? AND name = ?"
+DELETE_XATTRS: Final = "DELETE FROM xattrs WHERE ino = ?"
+
+SELECT_EXTENTS: Final = "SELECT * FROM extents WHERE ino = ? ORDER BY offset"
+SELECT_EXTENT: Final = "SELECT * FROM extents WHERE ino = ? AND offset = ?"
+UPSERT_EXTENT: Final = "INSERT OR REPLACE INTO extents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+DELETE_EXTENT: Final = "DELETE FROM extents WHERE ino = ? AND offset = ?"
+
+SELECT_SEGMENTS: Final = "SELECT segment, live_bytes, sum FROM segments"
+UPSERT_SEGMENT: Final = "INSERT OR REPLACE INTO segments VALUES (?, ?, ?)"
+DELETE_SEGMENT: Final = "DELETE FROM segments WHERE segment = ?"
