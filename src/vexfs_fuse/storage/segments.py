@@ -1,0 +1,313 @@
+"""Where file contents last: append-only segment files of checksummed frames.
+
+`stage` finds room and queues a frame on the loop; a batch of them is written and synced in the
+writer thread, and settled on the loop.  A staged frame is readable at once.  Nothing here knows
+which file a byte belongs to now: that the extents say, and `count` keeps the sum of what they hold.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from vexfs_fuse.errors import CorruptData, StoreFailed
+from vexfs_fuse.storage import frames
+from vexfs_fuse.storage.disk import Buffer, Disk
+from vexfs_fuse.storage.extent import Extent
+from vexfs_fuse.storage.segment_files import SegmentFiles, SegmentGone
+from vexfs_fuse.storage.segment_queue import (
+    COPIED_BYTES,
+    FrameKey,
+    SegmentBatch,
+    SegmentQueue,
+)
+from vexfs_fuse.storage.segment_tail import SegmentTail
+from vexfs_fuse.units import CHECKSUM_BYTES, MIB, Inode, Segment
+
+__all__ = ["SegmentBatch", "SegmentGone", "SegmentUse", "Segments", "Staged", "Statistics"]
+
+FIRST_SEGMENT: Final = Segment(1)
+SEGMENT_BYTES: Final = 256 * MIB
+_ZEROS: Final = bytes(frames.ALIGNMENT)
+
+
+class Staged(NamedTuple):
+    """Where a frame will be: the fields that an `Extent` needs."""
+
+    segment: Segment
+    position: int
+    frame_bytes: int
+    sums: bytes
+
+
+class SegmentUse(NamedTuple):
+    """How much of a segment file is still contents of something."""
+
+    segment: Segment
+    live_bytes: int
+    size_bytes: int
+
+
+class Statistics(NamedTuple):
+    """Counts since the segments were opened; of reads in several threads some may be missed."""
+
+    segments: int
+    live_bytes: int
+    queued_bytes: int  # staged and not settled
+    frames_staged: int
+    bytes_staged: int
+    frames_copied: int
+    reads: int
+    bytes_read: int
+    mismatches: int
+
+
+class Segments:
+    """All segment files of a volume.
+
+    Reading may happen in any thread, dropping too; everything else belongs to the loop.
+    """
+
+    def __init__(
+        self, disk: Disk, volume_id: bytes, segment_bytes: int, first_free: Segment
+    ) -> None:
+        self._files = SegmentFiles(disk)
+        self._queue = SegmentQueue()
+        self._tail = SegmentTail(self._files, self._queue, volume_id, segment_bytes, first_free)
+        self._staged: dict[FrameKey, Sequence[Buffer]] = {}
+        self._live: dict[Segment, int] = {}
+        self._unsettled_bytes = 0  # of sealed batches
+        self._frames_staged = self._bytes_staged = self._frames_copied = 0
+        self._reads = self._bytes_read = self._mismatches = 0
+
+    @classmethod
+    def open(
+        cls,
+        disk: Disk,
+        volume_id: bytes,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        first_free: Segment = FIRST_SEGMENT,
+        live_bytes: Mapping[Segment, int] | None = None,
+    ) -> "Segments":
+        """Open the segments of a volume; nothing is written before the first `stage`.
+
+        Parameters
+        ----------
+        disk
+            The store.
+        volume_id
+            16 bytes that stand in every segment file.
+        segment_bytes
+            The size at which a segment is complete.
+        first_free
+            The lowest number for a segment that may be made: higher than that of any ever used.
+        live_bytes
+            By segment, what the extents hold of it.
+        """
+        segments = cls(disk, volume_id, segment_bytes, first_free)
+        segments._live.update(live_bytes or {})
+        return segments
+
+    def stage(
+        self,
+        inode: Inode,
+        offset: int,
+        buffers: Sequence[memoryview],
+        release: Callable[[], None],
+    ) -> Staged:
+        """Queue one run of a file's bytes as a frame.
+
+        Parameters
+        ----------
+        inode, offset
+            The file, and the place of the first byte in it; told to `fsck`, otherwise unused.
+        buffers
+            The bytes, 1 to `frames.FRAME_BYTES_MAX` of them, in consecutive buffers of unsigned
+            bytes.  They must not change before `release` is called.
+        release
+            Called once when the buffers are no longer needed: before this returns when they were
+            copied (frames under 64 KiB), else by `settle`.
+
+        Raises
+        ------
+        NoSpace
+            When the disk has no room; nothing is queued then.
+        StoreFailed
+            When the disk fails otherwise.
+        """
+        length = sum(map(len, buffers))
+        assert 0 < length <= frames.FRAME_BYTES_MAX, "the caller cuts what is longer"
+        prefix_bytes = frames.prefix_bytes(length)
+        padding = frames.padding_bytes(prefix_bytes + length)
+        size = prefix_bytes + length + padding
+        active = self._tail.room(size)
+        start = active.end
+        sums = frames.sums_of(buffers)
+        prefix = frames.frame_prefix(inode, offset, length, sums, active.seed, start)
+        position = start + prefix_bytes
+        self._queue.go_on_at(active.segment, active.file, start)
+        parts: list[Buffer] = [prefix, *buffers, _ZEROS[:padding]]
+        copy = self._queue.copy(parts, size) if length < COPIED_BYTES else None
+        if copy is None:
+            self._queue.keep(parts, size)
+            self._queue.batch.releases.append(release)
+        else:
+            buffers = [copy[prefix_bytes : prefix_bytes + length]]
+            self._frames_copied += 1
+            release()
+        key = (active.segment, position)
+        self._staged[key] = buffers
+        self._queue.batch.frames.append(key)
+        self._frames_staged += 1
+        self._bytes_staged += length
+        active.end += size
+        return Staged(active.segment, position, length, sums)
+
+    def seal(self) -> SegmentBatch | None:
+        """Return what was staged since the last call, for the writer thread; None for nothing."""
+        if not self._queue.batch.runs:
+            return None
+        batch = self._queue.take()
+        self._unsettled_bytes += batch.size_bytes
+        return batch
+
+    def settle(self, batch: SegmentBatch, error: BaseException | None = None) -> None:
+        """Let go of a batch's memory once it is written; batches settle in the order of sealing.
+
+        After an error the frames stay in memory, and readable: a volume that has turned read-only
+        still shows what it had accepted.
+        """
+        if error is not None:
+            return
+        for key in batch.frames:
+            del self._staged[key]
+        for trim in batch.trims:
+            trim.file.close()
+        self._unsettled_bytes -= batch.size_bytes
+        self._queue.recycle(batch)
+        for release in batch.releases:
+            release()
+
+    def read(self, extent: Extent, start: int, size: int, *, nowait: bool = False) -> memoryview:
+        """Return `size` bytes from byte `start` of an extent, verified.
+
+        Raises
+        ------
+        CorruptData
+            When they are not what was written.
+        SegmentGone
+            When the segment was dropped after the extent was looked up: look again.
+        BlockingIOError
+            With `nowait`, when that would wait for the disk.
+        """
+        first = extent.skip + start
+        low, high = frames.units_around(first, first + size, extent.frame_bytes)
+        data = np.empty(high - low, np.uint8).data
+        self._fill(data, extent, low, nowait)
+        return data[first - low : first - low + size]
+
+    def read_into(
+        self, buffer: memoryview, extent: Extent, start: int, *, nowait: bool = False
+    ) -> None:
+        """Fill `buffer` from byte `start` of an extent, as `read` does.
+
+        Whole checksum units are read in place.  After an error the buffer holds anything.
+        """
+        first = extent.skip + start
+        end = first + len(buffer)
+        if frames.units_around(first, end, extent.frame_bytes) == (first, end):
+            self._fill(buffer, extent, first, nowait)
+        else:
+            buffer[:] = self.read(extent, start, len(buffer), nowait=nowait)
+
+    def count(self, segment: Segment, change_bytes: int) -> None:
+        """Account for extents that came to hold bytes of a segment, or no longer do."""
+        if segment:
+            self._live[segment] = self._live.get(segment, 0) + change_bytes
+
+    def uses(self) -> list[SegmentUse]:
+        """Return the use of every segment but the last, which is or will be appended to."""
+        sizes = self._tail.complete
+        segments = self._files.numbers()[:-1]
+        for segment in segments:
+            if segment not in sizes:
+                sizes[segment] = self._files.size_bytes(segment)
+        return [SegmentUse(n, self._live.get(n, 0), sizes[n]) for n in segments]
+
+    def drop(self, segment: Segment) -> None:
+        """Remove a complete segment whose contents have moved, once nobody reads it."""
+        self._live.pop(segment, None)
+        self._files.drop(segment)
+
+    def statistics(self) -> Statistics:
+        """Return the counts."""
+        return Statistics(
+            segments=len(self._files.numbers()),
+            live_bytes=sum(self._live.values()),
+            queued_bytes=self._queue.batch.size_bytes + self._unsettled_bytes,
+            frames_staged=self._frames_staged,
+            bytes_staged=self._bytes_staged,
+            frames_copied=self._frames_copied,
+            reads=self._reads,
+            bytes_read=self._bytes_read,
+            mismatches=self._mismatches,
+        )
+
+    def close(self) -> None:
+        """Close the files; what is not settled is lost."""
+        self._tail.close()
+        self._files.close()
+
+    def _fill(self, target: memoryview, extent: Extent, low: int, nowait: bool) -> None:
+        """Fill `target` with whole checksum units from byte `low` of the extent's frame."""
+        self._reads += 1
+        self._bytes_read += len(target)
+        unit = low // CHECKSUM_BYTES
+        if extent.inline is not None:
+            target[:] = memoryview(extent.inline)[low : low + len(target)]
+            return
+        staged = self._staged.get((extent.segment, extent.position))
+        if staged is not None:
+            _gather(target, staged, low)
+            # In another thread the frame may have been settled meanwhile, and its memory used for
+            # something else; then it is in the file.
+            if frames.first_mismatch(target, extent.sums, unit) is None:
+                return
+        self._fill_from_file(target, extent, low, nowait)
+        bad = frames.first_mismatch(target, extent.sums, unit)
+        if bad is not None:
+            self._mismatches += 1
+            raise CorruptData(_place(extent, bad * CHECKSUM_BYTES))
+
+    def _fill_from_file(self, target: memoryview, extent: Extent, low: int, nowait: bool) -> None:
+        file = self._files.hold(extent.segment)
+        try:
+            count = file.read_into(target, extent.position + low, nowait=nowait)
+        except StoreFailed as error:
+            raise CorruptData(_place(extent, low)) from error
+        finally:
+            self._files.release(extent.segment)
+        if count < len(target):
+            self._mismatches += 1
+            raise CorruptData(_place(extent, low + count))
+
+
+def _gather(target: memoryview, buffers: Sequence[Buffer], start: int) -> None:
+    """Copy `len(target)` bytes from byte `start` of consecutive buffers."""
+    done = 0
+    for buffer in buffers:
+        if start >= len(buffer):
+            start -= len(buffer)
+            continue
+        part = buffer[start : start + len(target) - done]
+        target[done : done + len(part)] = part
+        done += len(part)
+        start = 0
+        if done == len(target):
+            return
+
+
+def _place(extent: Extent, at: int) -> str:
+    """Say where something is wrong, `at` bytes into the extent's frame."""
+    return f"segment {extent.segment}, byte {extent.position + at}"
