@@ -1,0 +1,391 @@
+"""The semantic journal: every change to a volume in order, and through which it is durable.
+
+`append` buffers in memory; `seal` makes a batch of what was buffered, whose `write` runs in the
+writer thread; `settle`, back on the loop, makes it count.  What records mean is the volume's
+business.
+"""
+
+import os
+from bisect import bisect_right
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from functools import partial
+from itertools import pairwise
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+from vexfs_fuse.errors import NoSpace, StoreDamaged
+from vexfs_fuse.storage.disk import Disk, File
+from vexfs_fuse.storage.journal_batch import Begun, JournalBatch
+from vexfs_fuse.storage.journal_files import (
+    DIRECTORY,
+    FORMAT,
+    JournalFile,
+    Tail,
+    file_name,
+    open_tail,
+)
+from vexfs_fuse.storage.records import (
+    FILE_HEADER,
+    MARKS,
+    RECORD_BYTES_MAX,
+    SYNCED,
+    SYNCED_BYTES_MAX,
+    Entry,
+    Fields,
+    RecordReader,
+    record_packer,
+)
+from vexfs_fuse.units import KIB, MIB, Inode, Lsn
+
+FILE_BYTES_MAX: Final = 64 * MIB
+"""A file that has reached this size is followed by another with the next batch."""
+RESERVE_BYTES: Final = 4 * MIB
+"""Space is reserved on the disk in steps of this size."""
+FREEING_BYTES: Final = MIB
+"""The end of what is reserved, which only changes that free space may use."""
+RECORD_BYTES_USUAL: Final = 128 * KIB
+"""For records up to this size `reserve_space` need not be told one."""
+
+_WAYPOINT_BYTES: Final = 256 * KIB  # a follower that starts anew reads at most this much in vain
+_SALT_BYTES: Final = 8
+_NOBODY: Final = (0, 0, 0)
+
+
+class JournalStatistics(NamedTuple):
+    """What `vexfs status` tells of the journal; counts are since it was opened."""
+
+    records: int  # appended
+    bytes: int  # appended
+    batches: int  # settled
+    files: int
+    file_bytes: int  # of all files, as far as they are durable
+    buffered_bytes: int  # appended, not yet durable
+
+
+class Journal:
+    """The log of one volume; made by `open`.  Its methods belong to the loop."""
+
+    __slots__ = (
+        "_batch",
+        "_batches",
+        "_buffer",
+        "_disk",
+        "_durable",
+        "_end",
+        "_file",
+        "_file_bytes_max",
+        "_files",
+        "_first",
+        "_lsn",
+        "_pack",
+        "_reserved",
+        "_room",
+        "_salt",
+        "_sealed",
+        "_settled_bytes",
+        "_time_ns",
+        "_volume",
+    )
+
+    def __init__(self, disk: Disk, tail: Tail, volume: str, file_bytes_max: int) -> None:
+        self._disk = disk
+        self._volume = volume
+        self._salt = tail.salt
+        self._file_bytes_max = file_bytes_max
+        self._pack = record_packer()
+        self._files = tail.files  # durable ones, ascending
+        self._file = tail.file  # the last one, where the next batch goes
+        self._first = self._lsn = self._durable = tail.lsn
+        self._time_ns = tail.time_ns  # of the last record
+        self._buffer: list[bytes] = []
+        self._batch: JournalBatch | None = None  # sealed, not settled
+        self._batches = 0
+        self._settled_bytes = 0
+        # Byte positions in the last file: where the next batch goes, where the buffered records
+        # will end, through where space is reserved, and how much of that every change may use.
+        self._sealed = self._end = tail.files[-1].size_bytes
+        self._reserved = self._room = 0
+
+    @classmethod
+    def open(
+        cls,
+        disk: Disk,
+        *,
+        volume: str = "",
+        file_bytes_max: int = FILE_BYTES_MAX,
+        durable_at_least: Lsn = Lsn(0),  # noqa: B008 - a number
+        entropy: Callable[[int], bytes] = os.urandom,
+        time_ns: int = 0,
+    ) -> "Journal":
+        """Find the journal's end and cut a torn tail, or begin one; what is there is then durable.
+
+        Blocks for a few syncs.  Records before the last batch are checked by `replay`, not here.
+
+        Parameters
+        ----------
+        disk
+            The store.
+        volume
+            The volume's id, which every file's header must name.
+        file_bytes_max
+            The size at which a file is full.
+        durable_at_least
+            A record known to have been synced: the one that the state view has applied.
+        entropy
+            Where the salt of a new journal comes from.
+        time_ns
+            The time at which a new journal begins.
+
+        Raises
+        ------
+        StoreDamaged
+            Records that had been synced are missing or unsound.
+        StoreTooNew
+            A later format revision.
+        """
+        disk.make_directory(DIRECTORY)
+        disk.sync_directory("")
+        tail = open_tail(disk, volume, durable_at_least)
+        if tail is None:
+            tail = _begin(disk, volume, entropy(_SALT_BYTES), time_ns)
+        journal = cls(disk, tail, volume, file_bytes_max)
+        journal._reserve_if_possible()
+        return journal
+
+    @property
+    def next_lsn(self) -> Lsn:
+        """The number of the next record."""
+        return Lsn(self._lsn + 1)
+
+    @property
+    def first_lsn(self) -> Lsn:
+        """The number of the oldest record kept; `next_lsn` while there is none."""
+        return self._files[0].first_lsn
+
+    @property
+    def durable_lsn(self) -> Lsn:
+        """The number of the last record known to survive a power cut."""
+        return self._durable
+
+    def append(
+        self,
+        kind: str,
+        inode: Inode,
+        actor: tuple[int, int, int],
+        body: dict[str, Any],
+        time_ns: int,
+    ) -> Lsn:
+        """Take a record into the buffer; return its number.
+
+        `body` holds what msgpack knows: None, bool, int below 2**64, float, bytes, str, list, tuple
+        and dict with str keys; lists come back as tuples.  Raises `ValueError`, and takes nothing,
+        for a record over `RECORD_BYTES_MAX`.
+        """
+        lsn = self._lsn + 1
+        record = self._pack((lsn, time_ns, kind, inode, actor, body, 0))
+        size = len(record)
+        if size > RECORD_BYTES_MAX:
+            raise ValueError(f"a {kind} record of {size} bytes")
+        self._buffer.append(record)
+        self._end += size
+        self._time_ns = time_ns
+        self._lsn = lsn  # type: ignore[assignment]  # calling Lsn() takes 60 ns
+        return lsn  # type: ignore[return-value]
+
+    def reserve_space(self, size: int = RECORD_BYTES_USUAL, *, is_freeing: bool = False) -> None:
+        """Make sure that `size` more bytes of records can be written; ask before deciding.
+
+        What only frees space (`is_freeing`: unlink, truncate, what a writer has long been promised)
+        may use the last `FREEING_BYTES` as well, so that a full store can be emptied.
+
+        Raises
+        ------
+        NoSpace
+            The disk is full.
+        """
+        if self._end + size > self._room:
+            self._reserve_ahead(size, is_freeing)
+
+    def seal(self) -> JournalBatch | None:
+        """Return what was buffered as a batch to be written, None when there is nothing.
+
+        The batch before must be settled: after a failed one the journal is at its end.
+        """
+        assert self._batch is None, "the batch before is not settled"
+        if not self._buffer:
+            return None
+        begun = self._begin_next() if self._sealed >= self._file_bytes_max else None
+        mark = (self._lsn, self._time_ns, SYNCED, 0, _NOBODY, {"salt": self._salt}, 0)
+        batch = JournalBatch(
+            self._lsn, self._file, self._sealed, self._buffer, self._pack(mark), begun
+        )
+        self._buffer = []
+        self._batch = batch
+        self._sealed = self._end = batch.end
+        return batch
+
+    def settle(self, batch: JournalBatch) -> None:
+        """Count a batch that was written as durable."""
+        assert batch is self._batch, "batches settle in the order of sealing"
+        self._batch = None
+        if batch.begun is not None:
+            self._files.append(batch.begun.journal_file)
+        last = self._files[-1]
+        if batch.position - last.waypoints[-1][1] >= _WAYPOINT_BYTES:
+            last.waypoints.append((self._durable, batch.position))
+        last.size_bytes = batch.end
+        self._durable = batch.lsn
+        self._batches += 1
+        self._settled_bytes += batch.end - batch.position
+
+    def replay(self, after: Lsn) -> Iterator[Entry]:
+        """Tell the durable records after a number, through the last one at the time it is told.
+
+        Raises
+        ------
+        StoreDamaged
+            A record is unsound, or the ones asked for are no longer kept.
+        """
+        if after + 1 < self.first_lsn:
+            raise StoreDamaged(
+                f"records {after + 1} to {self.first_lsn - 1} are not in the journal"
+            )
+        files = tuple(self._files)
+        start = bisect_right(files, after + 1, key=lambda file: file.first_lsn) - 1
+        for index in range(max(0, start), len(files)):
+            lsn = yield from self._replay_file(files[index], after)
+            if index + 1 < len(files) and lsn + 1 != files[index + 1].first_lsn:
+                raise StoreDamaged(f"{files[index].name}: it ends with record {lsn}, too early")
+
+    def _replay_file(self, journal_file: JournalFile, after: Lsn) -> Generator[Entry, None, Lsn]:
+        end = journal_file.size_bytes
+        waypoint = bisect_right(journal_file.waypoints, after, key=itemgetter(0)) - 1
+        lsn, position = journal_file.waypoints[max(0, waypoint)]
+        with closing(self._disk.open(journal_file.name)) as file:
+            reader = RecordReader(file, position, lsn, end)
+            for entry in reader:
+                if entry.lsn > after and entry.kind not in MARKS:
+                    yield entry
+        if reader.position != end:
+            raise StoreDamaged(f"{journal_file.name}: no sound record at byte {reader.position}")
+        return reader.lsn
+
+    def drop_through(
+        self, lsn: Lsn, *, keep_bytes: int = 0, keep_since_ns: int = 0
+    ) -> Callable[[], None] | None:
+        """Forget old files; return what removes them, for a thread, or None if none is to go.
+
+        A file goes when none of its records is after `lsn`, and all files together hold more than
+        `keep_bytes` or its records are all older than `keep_since_ns`.
+        """
+        total = self._file_bytes
+        names = []
+        for file, following in pairwise(self._files):
+            is_wanted = total <= keep_bytes and following.time_ns >= keep_since_ns
+            if is_wanted or following.first_lsn > lsn + 1:
+                break
+            total -= file.size_bytes
+            names.append(file.name)
+        del self._files[: len(names)]
+        return partial(_remove, self._disk, names) if names else None
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes of the records that were appended and are in no batch yet."""
+        return self._end - self._sealed
+
+    @property
+    def statistics(self) -> JournalStatistics:
+        """What is in the journal and went through it."""
+        return JournalStatistics(
+            records=self._lsn - self._first,
+            bytes=self._settled_bytes,
+            batches=self._batches,
+            files=len(self._files),
+            file_bytes=self._file_bytes,
+            buffered_bytes=self.buffered_bytes,
+        )
+
+    @property
+    def _file_bytes(self) -> int:
+        return sum(file.size_bytes for file in self._files)
+
+    def close(self) -> None:
+        """Close the last file; what was not settled is lost, what is reserved stays so."""
+        self._file.close()
+
+    def _reserve_ahead(self, size: int, is_freeing: bool) -> None:
+        needed = self._end + size + SYNCED_BYTES_MAX
+        target = -(-(needed + FREEING_BYTES) // RESERVE_BYTES) * RESERVE_BYTES
+        start = max(self._reserved, self._sealed)
+        try:
+            self._file.reserve(start, target - start)
+        except NoSpace:
+            if not is_freeing or needed > self._reserved:
+                raise
+        else:
+            self._set_reserved(target)
+
+    def _set_reserved(self, reserved: int) -> None:
+        self._reserved = reserved
+        self._room = reserved - FREEING_BYTES - SYNCED_BYTES_MAX
+
+    def _reserve_if_possible(self) -> None:
+        try:
+            self._reserve_ahead(0, is_freeing=False)
+        except NoSpace:
+            pass  # the volume opens all the same: to read, and perhaps to free space
+
+    def _begin_next(self) -> Begun | None:
+        """Turn to the next file; None when the disk has no room for it, and this one must grow."""
+        number = self._files[-1].number + 1
+        first_lsn = Lsn(self._durable + 1)
+        records = [self._pack(_header(self._volume, self._salt, first_lsn, self._time_ns))]
+        records += self._buffer
+        reserved = sum(map(len, records)) + RESERVE_BYTES
+        file = _create_reserved(self._disk, file_name(number), reserved)
+        if file is None:
+            return None
+        journal_file = JournalFile(number, first_lsn, self._time_ns)
+        begun = Begun(self._disk, journal_file, self._file, self._sealed)
+        self._file = file
+        self._buffer = records
+        self._sealed = 0
+        self._set_reserved(reserved)
+        return begun
+
+
+def _create_reserved(disk: Disk, name: str, size: int) -> File | None:
+    try:
+        file = disk.create(name)
+    except NoSpace:
+        return None
+    try:
+        file.reserve(0, size)
+    except NoSpace:
+        file.close()
+        disk.remove(name)
+        return None
+    return file
+
+
+def _begin(disk: Disk, volume: str, salt: bytes, time_ns: int) -> Tail:
+    """Create the first file of a journal."""
+    header = record_packer()(_header(volume, salt, Lsn(1), time_ns))
+    file = disk.create(file_name(1))
+    file.pwritev([header], 0)
+    file.datasync()
+    disk.sync_directory(DIRECTORY)
+    return Tail([JournalFile(1, Lsn(1), time_ns, len(header))], file, Lsn(0), time_ns, salt)
+
+
+def _header(volume: str, salt: bytes, first_lsn: Lsn, time_ns: int) -> Fields:
+    body = {"format": FORMAT, "volume": volume, "first_lsn": first_lsn, "salt": salt}
+    return (first_lsn - 1, time_ns, FILE_HEADER, 0, _NOBODY, body, 0)
+
+
+def _remove(disk: Disk, names: list[str]) -> None:
+    for name in names:
+        disk.remove(name)
+        disk.sync_directory(DIRECTORY)  # each before the next: a gap would look like a lost file
