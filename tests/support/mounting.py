@@ -1,0 +1,124 @@
+"""A volume mounted by a daemon of its own: how to start, end, kill and restart one in a test."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Self
+
+OPTIONS: Final = "allow_other,default_permissions,dev,suid"
+START_TIMEOUT_S: Final = 30.0
+STOP_TIMEOUT_S: Final = 60.0
+POLL_S: Final = 0.02
+_LOUD: Final = re.compile(r"\b(WARNING|ERROR|CRITICAL|Traceback)\b")
+
+
+class MountedVolume:
+    """One store and one mount point in a directory of their own, and the daemon between them.
+
+    Everything lies under a directory that any user may pass through, so that tests can act as
+    a second user.  The daemon runs in the foreground as our child: its exit status is ours to see.
+    """
+
+    def __init__(self, *, options: str = OPTIONS, arguments: Sequence[str] = ()) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="vexfs-test-"))
+        self.directory.chmod(0o755)
+        self.store = self.directory / "store"
+        self.path = self.directory / "mnt"
+        self.log = self.directory / "log"
+        self.path.mkdir()
+        self._options = options
+        self._arguments = list(arguments)
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self._log_seen_bytes = 0
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process id."""
+        assert self._daemon is not None
+        return self._daemon.pid
+
+    def start(self) -> Self:
+        """Mount, and return when the mount answers."""
+        command = [sys.executable, "-m", "vexfs_fuse", "mount", "--foreground"]
+        command += ["--store", str(self.store), "-o", self._options]
+        command += [*self._arguments, str(self.path)]
+        with self.log.open("ab") as log:
+            self._daemon = subprocess.Popen(
+                command, stdout=log, stderr=log, env=self._environment()
+            )
+        self._wait_until_mounted()
+        return self
+
+    def stop(self) -> None:
+        """Unmount; the daemon must end with status 0 and leave a log without warnings."""
+        subprocess.run(["fusermount3", "-u", str(self.path)], check=True)
+        status = self._reap()
+        assert status == 0, f"the daemon ended with {status}\n{self._tail()}"
+        self.assert_quiet()
+
+    def kill9(self) -> None:
+        """End the daemon as a crash does, and clear its dead mount point."""
+        assert self._daemon is not None
+        self._daemon.send_signal(signal.SIGKILL)
+        self._reap()
+        subprocess.run(["fusermount3", "-u", "-z", str(self.path)], check=False)
+
+    def remount(self) -> Self:
+        """Unmount cleanly if a daemon runs, then mount the same store."""
+        if self._daemon is not None:
+            self.stop()
+        return self.start()
+
+    def discard(self) -> None:
+        """Leave nothing behind, whatever state the test left."""
+        if self._daemon is not None:
+            self.kill9()
+        shutil.rmtree(self.directory)
+
+    def assert_quiet(self) -> None:
+        """No line of WARNING or above since this was last asked."""
+        text = self.log.read_bytes()[self._log_seen_bytes :].decode(errors="replace")
+        self._log_seen_bytes += len(text.encode())
+        loud = [line for line in text.splitlines() if _LOUD.search(line)]
+        assert not loud, "the daemon warned:\n" + "\n".join(loud)
+
+    def expect_in_log(self, pattern: str) -> None:
+        """The unread part of the log matches `pattern`, and is not held against the daemon."""
+        text = self.log.read_bytes()[self._log_seen_bytes :].decode(errors="replace")
+        assert re.search(pattern, text), f"no {pattern!r} in the log:\n{text}"
+        self._log_seen_bytes = self.log.stat().st_size
+
+    def _environment(self) -> dict[str, str]:
+        """The daemon's surroundings: its own places, so that no test meets another's store."""
+        places = {"XDG_RUNTIME_DIR": "run", "XDG_CONFIG_HOME": "config", "XDG_DATA_HOME": "data"}
+        return os.environ | {name: str(self.directory / place) for name, place in places.items()}
+
+    def _wait_until_mounted(self) -> None:
+        assert self._daemon is not None
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not os.path.ismount(self.path):
+            status = self._daemon.poll()
+            assert status is None, f"the daemon ended with {status}\n{self._tail()}"
+            assert time.monotonic() < deadline, f"no mount in {START_TIMEOUT_S} s\n{self._tail()}"
+            time.sleep(POLL_S)
+
+    def _reap(self) -> int:
+        assert self._daemon is not None
+        try:
+            return self._daemon.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._daemon.kill()
+            self._daemon.wait()
+            raise
+        finally:
+            self._daemon = None
+
+    def _tail(self) -> str:
+        return self.log.read_bytes()[-4000:].decode(errors="replace")
