@@ -69,7 +69,7 @@ class Raw:
 
     def measure(self) -> int:
         """Return the size of what can be read now."""
-        return self._journal.statistics().file_bytes
+        return self._journal.statistics.file_bytes
 
 
 def control_tree(
@@ -111,11 +111,17 @@ def _latest_lines(journal: Journal) -> Iterator[bytes]:
 
 def json_line(entry: Entry) -> bytes:
     """Return a record as one line of JSON: bytes that are UTF-8 as text, others as `{"hex": ...}`."""
-    return json.dumps(entry._asdict(), default=_shown, ensure_ascii=False).encode() + b"\n"
+    return json.dumps(_plain(entry._asdict()), ensure_ascii=False).encode() + b"\n"
 
 
-def _shown(value: Any) -> Any:
-    try:
-        return bytes(value).decode()
-    except UnicodeDecodeError:
-        return {"hex": bytes(value).hex()}
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(below) for key, below in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(below) for below in value]
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return {"hex": value.hex()}
+    return value

@@ -62,6 +62,11 @@ class Vfs:
     def clears_set_id(self, value: bool) -> None:
         self._attributes.clears_set_id = value
 
+    @staticmethod
+    def is_virtual(ino: int) -> bool:
+        """Whether an inode belongs to a virtual tree, of which the kernel must keep nothing."""
+        return ino >= VIRTUAL_FROM
+
     # -- names ---------------------------------------------------------------------------------
 
     def lookup(self, parent: Inode, name: bytes, who: Caller) -> Any:

@@ -88,7 +88,7 @@ class Applier:
         )
         tree.add(node)
         if xattrs:
-            for key, value in xattrs.items():
+            for key, value in xattrs:
                 self._put_xattr(node, key, value)
         if ino >= self.next_inode:
             self.next_inode = Inode(ino + 1)
@@ -299,6 +299,6 @@ class Applier:
         self.view.put_extents(node.ino, moved.removed, moved.added)
         node.stored += moved.grown
         for extent in written:
-            self.segments.count(extent, extent.length)
+            self.segments.count(extent.segment, extent.length)
         for extent in moved.freed:
-            self.segments.count(extent, -extent.length)
+            self.segments.count(extent.segment, -extent.length)

@@ -4,6 +4,7 @@ Times are those of the journal record.  A record is immutable: a NamedTuple, bec
 0.4 us against 1.3 us for a frozen dataclass (`docs/decisions/records-are-named-tuples.md`).
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 
@@ -16,7 +17,7 @@ class Formatted(NamedTuple):
 
 
 class Created(NamedTuple):
-    """A new inode under a new name.  `xattrs` are the lists that it inherits."""
+    """A new inode under a new name.  `xattrs` are the access lists that it inherits, as [name, value]."""
 
     parent: int
     name: bytes
@@ -25,7 +26,7 @@ class Created(NamedTuple):
     gid: int
     rdev: int
     target: bytes | None
-    xattrs: dict[bytes, bytes] | None
+    xattrs: Sequence[Sequence[bytes]] | None
 
 
 class Linked(NamedTuple):
@@ -100,13 +101,13 @@ class ExtentWritten(NamedTuple):
     size: int
     mtime: int
     ctime: int
-    extents: list[list[Any]]
+    extents: Sequence[Sequence[Any]]
 
 
 class ExtentMoved(NamedTuple):
     """The compactor copied live contents; `extents` as in `ExtentWritten`."""
 
-    extents: list[list[Any]]
+    extents: Sequence[Sequence[Any]]
 
 
 class XattrSet(NamedTuple):

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from vexfs_fuse.errors import FileTooBig, InvalidArgument, ReadOnly
+from vexfs_fuse.errors import FileTooBig, InvalidArgument, NoSpace, ReadOnly
 from vexfs_fuse.pending import Pending, WaitForSpace
+from vexfs_fuse.storage.extents import end_of
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import FILE_BYTES_MAX
 from vexfs_fuse.volume.attributes import AttributeChanges, without_set_id
@@ -52,7 +53,7 @@ class Files:
         mode, uncapable = None, False
         if self._attributes.clears_set_id and who.uid != 0 and self._attributes.has_privileges(node):
             mode, uncapable = without_set_id(node.mode) & 0o7777, True
-        self._writer.admit()
+        self._writer.admit(is_freeing=size < self.size_times(node)[0])
         self._writer.commit(node.ino, Resized(size, mode, uncapable), who)
 
     def flush(self, node: Node, *, inline_allowed: bool = False) -> None:
@@ -61,17 +62,21 @@ class Files:
         Raises
         ------
         NoSpace
-            Nothing was staged.
+            What the disk had no room for is still dirty.
         ReadOnly
         """
         content = node.content
         if content is None or not content.dirty:
             return
-        self._writer.admit()
+        self._writer.admit(is_freeing=True)
         size, mtime, ctime = self.size_times(node)
         extents = self._contents.flush(node, inline_allowed=inline_allowed)
+        if content.dirty:  # the disk took a part of it only
+            size = max(node.size, *(end_of(extent) for extent in extents))
         rows: list[list[Any]] = [list(extent) for extent in extents]
         self._writer.commit(node.ino, ExtentWritten(size, mtime, ctime, rows), SYSTEM)
+        if content.dirty:
+            raise NoSpace
 
     def size_times(self, node: Node) -> tuple[int, int, int]:
         """Return size, mtime and ctime (ns) with what has been written and not flushed."""

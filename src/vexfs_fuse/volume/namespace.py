@@ -110,15 +110,15 @@ class Namespace:
         assert node is not None
         return node
 
-    def _inherited(self, parent: Node, mode: int) -> tuple[dict[bytes, bytes] | None, int]:
+    def _inherited(self, parent: Node, mode: int) -> tuple[list[tuple[bytes, bytes]] | None, int]:
         """Return the ACLs that a default list gives a new inode, and its mode under them."""
         default = self._tree.xattrs(parent).get(acl.DEFAULT)
         if default is None:
             return None, mode
         entries, mode = acl.inherited(acl.parse(default), mode)
-        lists = {} if acl.is_minimal(entries) else {acl.ACCESS: acl.encode(entries)}
+        lists = [] if acl.is_minimal(entries) else [(acl.ACCESS, acl.encode(entries))]
         if stat.S_ISDIR(mode):
-            lists[acl.DEFAULT] = default
+            lists.append((acl.DEFAULT, default))
         return lists or None, mode
 
     def link(self, ino: Inode, parent_ino: Inode, name: bytes, who: Caller) -> Node:
@@ -154,7 +154,7 @@ class Namespace:
         entry = self._entry(self.directory(parent_ino), name)
         if entry.kind == stat.S_IFDIR:
             raise IsADirectory
-        self._writer.admit()
+        self._writer.admit(is_freeing=True)
         node = self._writer.commit(entry.ino, Unlinked(parent_ino, name), who)
         assert node is not None
         return node
@@ -173,7 +173,7 @@ class Namespace:
             raise NotADirectory
         if node.children:
             raise DirectoryNotEmpty
-        self._writer.admit()
+        self._writer.admit(is_freeing=True)
         self._writer.commit(node.ino, Unlinked(parent_ino, name), who)
         return node
 

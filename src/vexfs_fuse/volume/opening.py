@@ -18,7 +18,7 @@ from vexfs_fuse.storage.journal import Entry, Journal
 from vexfs_fuse.storage.pool import Pool
 from vexfs_fuse.storage.segments import Segments
 from vexfs_fuse.storage.state import State
-from vexfs_fuse.units import ROOT, Inode
+from vexfs_fuse.units import ROOT, Inode, Segment
 from vexfs_fuse.volume.changes import Formatted, Kinds, Mounted
 from vexfs_fuse.volume.volume import Volume
 from vexfs_fuse.volume.writer import SYSTEM, Actor
@@ -75,9 +75,15 @@ def assemble(
         volume=identity.volume,
         durable_at_least=view.applied,
         file_bytes_max=config.journal_file_bytes,
+        time_ns=clock.now_ns(),
     )
+    live = view.live_bytes()
     segments = Segments.open(
-        disk, volume=identity.volume, segment_bytes=config.segment_bytes, live=view.live_bytes()
+        disk,
+        uuid.UUID(identity.volume).bytes,
+        segment_bytes=config.segment_bytes,
+        first_free=Segment(max(live, default=0) + 1),
+        live_bytes=live,
     )
     volume = Volume(
         disk=disk,
@@ -88,14 +94,14 @@ def assemble(
         config=config,
         clock=clock,
     )
-    volume.applier.next_inode = Inode(view.get_meta("next_inode") or ROOT + 1)
-    if journal.last_lsn < view.applied:
+    volume.applier.next_inode = Inode(max(view.last_inode, ROOT) + 1)
+    if volume.logged_lsn < view.applied:
         raise StoreDamaged("the journal ends before what the state view has applied")
     replay(volume)
     if config.ro:
         volume.refuse_changes("mounted read-only")
         return volume
-    if journal.last_lsn == 0:
+    if volume.logged_lsn == 0:
         volume.writer.commit(ROOT, Formatted(ROOT_MODE, os.getuid(), os.getgid()), SYSTEM)
     volume.writer.commit(ROOT, Mounted(__version__, False), Actor(os.getuid(), os.getgid(), os.getpid()))
     volume.purge_orphans()

@@ -23,6 +23,7 @@ from vexfs_fuse.units import NAME_BYTES_MAX, NS_PER_S, Inode, Lsn
 from vexfs_fuse.volume.apply import Applier
 from vexfs_fuse.volume.attributes import AttributeChanges
 from vexfs_fuse.volume.batch import Batch
+from vexfs_fuse.volume.compaction import Compactor
 from vexfs_fuse.volume.contents import Contents
 from vexfs_fuse.volume.files import Files
 from vexfs_fuse.volume.namespace import Namespace
@@ -82,9 +83,10 @@ class Volume:
         self.attributes = AttributeChanges(self.tree, self.writer)
         self.files = Files(self.contents, self.writer, self.attributes)
         self.names = Namespace(self.tree, self.writer, self.files)
-        self.durable_lsn = journal.last_lsn
+        self.durable_lsn = journal.durable_lsn
         self.orphans = self.applier.orphans
         self.on_close: list[Callable[[], None]] = []
+        self.compactor = Compactor(self)
         self._committing: Any = None  # the state commit under way, None between two
         self._commit_ready = False  # whether its journal prefix is durable
         self._committed_at_s = clock.monotonic_s()
@@ -94,7 +96,7 @@ class Volume:
     @property
     def logged_lsn(self) -> Lsn:
         """The last record there is, durable or not."""
-        return self.journal.last_lsn
+        return Lsn(self.journal.next_lsn - 1)
 
     @property
     def failure(self) -> str | None:
@@ -111,12 +113,11 @@ class Volume:
 
         Batches run one after the other, and are settled in that order.
         """
-        lsn = self.journal.last_lsn
+        lsn = self.logged_lsn
         segments, journal = self.segments.seal(), self.journal.seal()
         if segments is None and journal is None:
             return None
         if self._committing is None and self._checkpoint_is_due():
-            self.view.put_meta("next_inode", self.applier.next_inode)
             self._committing = self.view.freeze(lsn)
             self._commit_ready = False
         return Batch(lsn, segments, journal)
@@ -175,6 +176,8 @@ class Volume:
         """
         if self._commit_ready:
             yield from self._commit_state()
+        if self.failure is None:
+            yield from self.compactor.steps()
 
     def _commit_state(self) -> Iterator[Pending[None] | None]:
         commit = self._committing
@@ -209,7 +212,7 @@ class Volume:
             return
         keep_since = self.clock.now_ns() - round(self.config.journal_keep_age * NS_PER_S)
         drop = self.journal.drop_through(
-            self.view.applied,
+            self.view.durable,
             keep_bytes=self.config.journal_keep_bytes,
             keep_since_ns=keep_since,
         )
@@ -269,7 +272,7 @@ class Volume:
             "durable_lsn": self.durable_lsn,
             "state_lsn": self.view.applied,
             "inodes": counts.inodes,
-            "journal": self.journal.statistics()._asdict(),
+            "journal": self.journal.statistics._asdict(),
             "segments": self.segments.statistics()._asdict(),
             "pool": self.contents.statistics(),
             "state": {"uncommitted_rows": self.view.dirty_count, **self.tree.statistics()},

@@ -57,8 +57,10 @@ class Writer:
         self.clock = clock
         self.refusal: str | None = None  # why the volume takes no changes; None: it does
 
-    def admit(self) -> None:
+    def admit(self, *, is_freeing: bool = False) -> None:
         """Raise unless a change can be logged now.
+
+        What frees space, or was long promised, finds room that other changes do not.
 
         Raises
         ------
@@ -69,7 +71,7 @@ class Writer:
         """
         if self.refusal is not None:
             raise ReadOnly(self.refusal)
-        self.journal.reserve_space()
+        self.journal.reserve_space(is_freeing=is_freeing)
 
     def commit(self, ino: Inode, change: Change, who: Caller) -> Node | None:
         """Log a change that was decided and admitted, and apply it; return the inode's node."""

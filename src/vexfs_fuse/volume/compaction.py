@@ -1,0 +1,147 @@
+"""Moves what is still in use out of segments that are mostly garbage, and drops them.
+
+A segment's frames say which inode they were written for; so the extents in use are found without an index
+from segments to files.  A move is logged as `ExtentMoved` like any change, and the old segment goes once
+that record is durable: until then both copies are there.
+"""
+
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from vexfs_fuse.errors import CorruptData, NoSpace, NotFound
+from vexfs_fuse.pending import Pending
+from vexfs_fuse.storage.extent import Extent
+from vexfs_fuse.storage.segment_files import SegmentGone
+from vexfs_fuse.storage.segment_scan import FrameAt
+from vexfs_fuse.tree.node import Node
+from vexfs_fuse.units import Lsn, Segment
+from vexfs_fuse.volume.changes import ExtentMoved
+from vexfs_fuse.volume.writer import SYSTEM
+
+if TYPE_CHECKING:
+    from vexfs_fuse.volume.volume import Volume
+
+log = logging.getLogger(__name__)
+
+LIVE_SHARE_MAX: Final = 0.5
+"""A complete segment of which less than this is in use is worth moving."""
+
+Step = Pending[Any] | None
+
+
+class Copied(NamedTuple):
+    """An extent and its bytes, as read and verified in a thread."""
+
+    extent: Extent
+    data: memoryview
+
+
+class Compactor:
+    """Works on one segment at a time, in steps between which the volume changes as it likes."""
+
+    def __init__(self, volume: "Volume") -> None:
+        self._volume = volume
+        self._waiting: list[tuple[Segment, Lsn]] = []  # emptied; dropped once the lsn is durable
+        self._given_up: set[Segment] = set()  # hold something that cannot be moved: fsck tells what
+        self.moved_bytes = 0
+        self.dropped_segments = 0
+
+    def steps(self) -> Iterator[Step]:
+        """Do what is due: drop what is empty, move what is worth it."""
+        self._drop_emptied()
+        waiting = {segment for segment, _ in self._waiting}
+        for use in self._volume.segments.uses():
+            if use.segment in waiting or use.segment in self._given_up:
+                continue
+            if use.live_bytes == 0:
+                self._waiting.append((use.segment, self._volume.logged_lsn))
+            elif use.live_bytes < use.size_bytes * LIVE_SHARE_MAX:
+                yield from self._empty(use.segment)
+                return
+
+    def _drop_emptied(self) -> None:
+        volume = self._volume
+        kept = []
+        for segment, lsn in self._waiting:
+            if lsn <= volume.view.applied:
+                volume.segments.drop(segment)
+                self.dropped_segments += 1
+            else:
+                kept.append((segment, lsn))
+        self._waiting = kept
+
+    def _empty(self, segment: Segment) -> Iterator[Step]:
+        frames: list[FrameAt] = []
+        yield Pending(lambda: self._volume.segments.frames(segment), frames.extend)
+        try:
+            for frame in frames:
+                yield from self._move(segment, frame)
+        except (CorruptData, NoSpace, SegmentGone) as error:
+            log.warning("segment %d cannot be compacted: %s", segment, error)
+            self._given_up.add(segment)
+            return
+        if self._volume.segments.live_bytes(segment):
+            log.warning("segment %d holds bytes in use that no frame accounts for", segment)
+            self._given_up.add(segment)
+
+    def _move(self, segment: Segment, frame: FrameAt) -> Iterator[Step]:
+        """Move what is in use of one frame."""
+        extents = self._in_use(segment, frame)
+        if not extents:
+            return
+        copied: list[Copied] = []
+        yield Pending(lambda: self._read(extents), copied.extend)
+        if self._volume.failure is not None:
+            return
+        node = self._node(frame)
+        moved = [self._stage(node, part) for part in copied if self._holds(node, part.extent)] if node else []
+        if node is not None and moved:
+            self._volume.writer.admit(is_freeing=True)
+            self._volume.writer.commit(
+                node.ino, ExtentMoved([list(extent) for extent in moved]), SYSTEM
+            )
+            self.moved_bytes += sum(extent.length for extent in moved)
+
+    def _node(self, frame: FrameAt) -> Node | None:
+        try:
+            node = self._volume.tree.node(frame.header.inode)
+        except NotFound:
+            return None
+        return node if node.is_file else None
+
+    def _in_use(self, segment: Segment, frame: FrameAt) -> list[Extent]:
+        node = self._node(frame)
+        if node is None:
+            return []
+        return [
+            extent
+            for extent in self._volume.contents.extents(node)
+            if extent.segment == segment and extent.position == frame.position
+        ]
+
+    def _holds(self, node: Node, extent: Extent) -> bool:
+        """Whether the extent is still what it was when it was read."""
+        return self._volume.contents.extents(node).holds(extent)
+
+    def _read(self, extents: list[Extent]) -> list[Copied]:
+        segments = self._volume.segments
+        return [Copied(extent, segments.read(extent, 0, extent.length)) for extent in extents]
+
+    def _stage(self, node: Node, part: Copied) -> Extent:
+        staged = self._volume.segments.stage(
+            node.ino, part.extent.offset, [part.data], _nothing_to_release
+        )
+        return Extent(
+            part.extent.offset,
+            part.extent.length,
+            staged.segment,
+            staged.position,
+            0,
+            staged.frame_bytes,
+            staged.sums,
+        )
+
+
+def _nothing_to_release() -> None:
+    """The copy is the compactor's own."""
