@@ -12,7 +12,7 @@ frame of another volume, which somebody keeps as a file in this one, is not take
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import xxhash
@@ -86,8 +86,26 @@ def seed_of(volume_id: bytes, segment: Segment) -> int:
 def sums_of(buffers: Sequence[Buffer]) -> bytes:
     """Return the checksums of a frame's data, given as consecutive buffers."""
     if len(buffers) == 1 and len(buffers[0]) <= CHECKSUM_BYTES:
-        return _SUM.pack(_sum(buffers[0]))
-    sums = [_sum(unit[0]) if len(unit) == 1 else _sum_of_parts(unit) for unit in _units(buffers)]
+        return _SUM.pack(_sum(buffers[0]))  # small files: a quarter of the time below
+    sums: list[int] = []
+    parts: list[Buffer] = []  # of a unit that spans buffers
+    for buffer in buffers:
+        start = 0
+        if parts:
+            start = CHECKSUM_BYTES - sum(map(len, parts))
+            parts.append(buffer[:start])
+            if len(buffer) < start:
+                continue
+            sums.append(_sum_of_parts(parts))
+            parts = []
+        last = len(buffer) - CHECKSUM_BYTES
+        while start <= last:
+            sums.append(_sum(buffer[start : start + CHECKSUM_BYTES]))
+            start += CHECKSUM_BYTES
+        if start < len(buffer):
+            parts = [buffer[start:]]
+    if parts:
+        sums.append(_sum_of_parts(parts))
     return struct.pack(f"<{len(sums)}Q", *sums)
 
 
@@ -108,12 +126,14 @@ def first_mismatch(data: memoryview, sums: bytes, unit: int = 0) -> int | None:
     int | None
         The index of the first unit that does not match; None when all do.
     """
-    for start in range(0, len(data), CHECKSUM_BYTES):
-        part = data[start : start + CHECKSUM_BYTES]
-        if _SUM.unpack_from(sums, unit * 8)[0] != _sum(part):
-            return unit
-        unit += 1
-    return None
+    found = sums_of((data,))
+    expected = sums[unit * 8 : unit * 8 + len(found)]
+    if found == expected:
+        return None
+    starts = range(0, len(found), 8)
+    return unit + next(
+        n for n, at in enumerate(starts) if found[at : at + 8] != expected[at : at + 8]
+    )
 
 
 def units_around(start: int, end: int, length: int) -> tuple[int, int]:
@@ -159,25 +179,9 @@ def parse_frame_prefix(raw: bytes, seed: int, position: int) -> FrameHeader | No
     return FrameHeader(Inode(inode), offset, length, sums)
 
 
-def _units(buffers: Sequence[Buffer]) -> Iterator[list[Buffer]]:
-    """Regroup consecutive buffers into checksum units, each a list of its parts."""
-    unit: list[Buffer] = []
-    room = CHECKSUM_BYTES
-    for buffer in buffers:
-        start = 0
-        while start < len(buffer):
-            part = buffer[start : start + room]
-            start += len(part)
-            room -= len(part)
-            unit.append(part)
-            if not room:
-                yield unit
-                unit, room = [], CHECKSUM_BYTES
-    if unit:
-        yield unit
-
-
 def _sum_of_parts(parts: Sequence[Buffer]) -> int:
+    if len(parts) == 1:
+        return int(_sum(parts[0]))
     hasher = xxhash.xxh3_64()
     for part in parts:
         hasher.update(part)

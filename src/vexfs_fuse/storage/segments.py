@@ -21,6 +21,7 @@ from vexfs_fuse.storage.segment_queue import (
     SegmentBatch,
     SegmentQueue,
 )
+from vexfs_fuse.storage.segment_scan import FrameAt, frames_in
 from vexfs_fuse.storage.segment_tail import SegmentTail
 from vexfs_fuse.units import CHECKSUM_BYTES, MIB, Inode, Segment
 
@@ -71,6 +72,7 @@ class Segments:
     def __init__(
         self, disk: Disk, volume_id: bytes, segment_bytes: int, first_free: Segment
     ) -> None:
+        self._volume_id = volume_id
         self._files = SegmentFiles(disk)
         self._queue = SegmentQueue()
         self._tail = SegmentTail(self._files, self._queue, volume_id, segment_bytes, first_free)
@@ -152,16 +154,18 @@ class Segments:
         if copy is None:
             self._queue.keep(parts, size)
             self._queue.batch.releases.append(release)
+            data = parts[1:-1]
         else:
-            buffers = [copy[prefix_bytes : prefix_bytes + length]]
             self._frames_copied += 1
-            release()
+            data = [copy[prefix_bytes : prefix_bytes + length]]
         key = (active.segment, position)
-        self._staged[key] = buffers
+        self._staged[key] = data
         self._queue.batch.frames.append(key)
         self._frames_staged += 1
         self._bytes_staged += length
         active.end += size
+        if copy is not None:
+            release()
         return Staged(active.segment, position, length, sums)
 
     def seal(self) -> SegmentBatch | None:
@@ -234,6 +238,23 @@ class Segments:
             if segment not in sizes:
                 sizes[segment] = self._files.size_bytes(segment)
         return [SegmentUse(n, self._live.get(n, 0), sizes[n]) for n in segments]
+
+    def live_bytes(self, segment: Segment) -> int:
+        """Return how many bytes of a segment extents hold."""
+        return self._live.get(segment, 0)
+
+    def frames(self, segment: Segment) -> list[FrameAt]:
+        """Return what a segment's file says is in it; in any thread.
+
+        Raises
+        ------
+        SegmentGone, CorruptData, StoreFailed
+        """
+        file = self._files.hold(segment)
+        try:
+            return list(frames_in(file, frames.seed_of(self._volume_id, segment)))
+        finally:
+            self._files.release(segment)
 
     def drop(self, segment: Segment) -> None:
         """Remove a complete segment whose contents have moved, once nobody reads it."""
