@@ -5,7 +5,7 @@ cut from the next checkpoint on: only checkpoints sync.
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -125,6 +125,13 @@ class Database:
         for row in found:
             table.verify(row)
         return found
+
+    def each(self, sql: str) -> Iterator[Row]:
+        """Yield the rows of any query as they are, unverified: for `fsck`."""
+        try:
+            yield from self._reader.execute(sql)
+        except sqlite3.Error as error:
+            raise failure(error, "state view") from error
 
     def meta(self, key: str) -> int | bytes | None:
         """Return a value of `meta`, or None."""

@@ -10,7 +10,7 @@ loop, but for those that say "in a thread".
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -396,6 +396,15 @@ class State:
     def dirty_count(self) -> int:
         """About how many rows the next freeze will have to write."""
         return self._overlay.changes
+
+    def query(self, sql: str) -> Iterator[Row]:
+        """Yield the committed rows of a query, unverified: for `fsck`, which knows what they mean.
+
+        Raises
+        ------
+        CorruptData, StoreFailed
+        """
+        return self._database.each(sql)
 
     # --- commits ----------------------------------------------------------------------------------
 
