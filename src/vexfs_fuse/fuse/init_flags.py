@@ -1,0 +1,101 @@
+"""The INIT exchange: what the kernel offers, what libfuse answers, and what we put in beside it.
+
+libfuse 3.14 leaves out flags that pyfuse3 cannot set either.  So libfuse gets a socket for its
+device: we carry the one INIT request to it, edit its answer, send that to the kernel, and put the
+real device under the same descriptor number.  libfuse never notices.
+"""
+
+import os
+import socket
+import struct
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from vexfs_fuse.errors import MountFailed
+
+# linux/fuse.h, FUSE_INIT
+DONT_MASK: Final = 1 << 6
+AUTO_INVAL_DATA: Final = 1 << 12
+PARALLEL_DIROPS: Final = 1 << 18
+EXPLICIT_INVAL_DATA: Final = 1 << 25
+HANDLE_KILLPRIV: Final = 1 << 19
+HANDLE_KILLPRIV_V2: Final = 1 << 28
+
+NAMES: Final = {
+    DONT_MASK: "DONT_MASK",
+    PARALLEL_DIROPS: "PARALLEL_DIROPS",
+    EXPLICIT_INVAL_DATA: "EXPLICIT_INVAL_DATA",
+    HANDLE_KILLPRIV_V2: "HANDLE_KILLPRIV_V2",
+}
+
+BACKGROUND_REQUESTS_MAX: Final = 64
+"""Read-ahead and asynchronous requests that the kernel keeps in flight; its default of 12 starves
+a daemon that serves several readers."""
+
+REQUEST_BYTES_MAX: Final = 64 * 1024
+_IN_HEADER: Final = 40
+_OUT_HEADER: Final = struct.Struct("<IiQ")  # len, error, unique
+_INIT_IN: Final = struct.Struct("<IIII")  # major, minor, max_readahead, flags
+_INIT_OUT: Final = struct.Struct("<IIIIHH")  # as before, max_background, congestion_threshold
+_READAHEAD_BYTES: Final = 1 << 20
+
+
+class Wishes(NamedTuple):
+    """INIT flags to add to libfuse's, as far as the kernel offers them, and flags to take out."""
+
+    add: int = PARALLEL_DIROPS | HANDLE_KILLPRIV_V2 | EXPLICIT_INVAL_DATA
+    remove: int = AUTO_INVAL_DATA
+
+
+class InitRelay:
+    """Carries INIT between the kernel's `device` and libfuse, and edits the answer.
+
+    `mountpoint` is what libfuse is told to mount.  After `complete` the flags that hold are in
+    `granted`, 0 before, and `on_complete` is called: the first other request comes after it.
+    """
+
+    def __init__(self, device: int, wishes: Wishes, on_complete: Callable[[], None]) -> None:
+        self._device = device
+        self._wishes = wishes
+        self._on_complete = on_complete
+        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.granted = 0
+        request = os.read(device, REQUEST_BYTES_MAX)
+        self._offered = _INIT_IN.unpack_from(request, _IN_HEADER)[3]
+        self._ours.send(request)
+        self.mountpoint = f"/dev/fd/{theirs.detach()}"  # libfuse closes it with the session
+
+    def complete(self, libfuse_fd: int) -> None:
+        """Send libfuse's answer on, edited, and make `libfuse_fd` the real device.
+
+        Raises
+        ------
+        MountFailed
+            libfuse refused the kernel.
+        """
+        reply = bytearray(self._ours.recv(REQUEST_BYTES_MAX))
+        self._ours.close()
+        error = _OUT_HEADER.unpack_from(reply)[1]
+        if error == 0:
+            self._edit(reply)
+        os.write(self._device, reply)
+        if error:
+            raise MountFailed(f"libfuse and the kernel do not agree: {os.strerror(-error)}")
+        os.dup2(self._device, libfuse_fd, inheritable=False)
+        os.close(self._device)
+        self._on_complete()
+
+    def _edit(self, reply: bytearray) -> None:
+        at = _OUT_HEADER.size
+        major, minor, _, flags, _, _ = _INIT_OUT.unpack_from(reply, at)
+        flags = (flags & ~self._wishes.remove) | (self._wishes.add & self._offered)
+        in_flight = BACKGROUND_REQUESTS_MAX
+        _INIT_OUT.pack_into(
+            reply, at, major, minor, _READAHEAD_BYTES, flags, in_flight, in_flight * 3 // 4
+        )
+        self.granted = flags
+
+
+def names(flags: int) -> list[str]:
+    """Return the names of those flags that this module asks for, for people."""
+    return [name for flag, name in NAMES.items() if flags & flag]

@@ -1,0 +1,33 @@
+"""Answers that take real time: what the guard hands over, and how a translation follows them."""
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from vexfs_fuse.pending import Durable, Pending, WaitForSpace
+
+SLOW: Final = frozenset({Pending, Durable, WaitForSpace})
+
+
+class Settler(Protocol):
+    """Turns a slow answer into the answer; runtime has the one that uses threads and syncs."""
+
+    async def settle(self, answer: Any) -> Any:
+        """Return what `answer`, one of `SLOW`, becomes.
+
+        Raises
+        ------
+        VexfsError
+            The work failed, or the store did.
+        """
+        ...
+
+
+def then(answer: Any, translate: Callable[[Any], Any]) -> Any:
+    """Return `answer` with `translate` applied once it is there."""
+    if type(answer) is Pending:
+        return Pending(answer.work, lambda result: then(answer.resume(result), translate))
+    if type(answer) is Durable:
+        return Durable(answer.lsn, translate(answer.value))
+    if type(answer) is WaitForSpace:
+        return WaitForSpace(lambda: then(answer.retry(), translate))
+    return translate(answer)

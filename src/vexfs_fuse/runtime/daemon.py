@@ -1,0 +1,193 @@
+"""The composition root: the one place that knows every class, and how they start and end."""
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from vexfs_fuse.clock import SystemClock
+from vexfs_fuse.errors import MountFailed
+from vexfs_fuse.fuse.affinity import Follower
+from vexfs_fuse.fuse.guard import Guard
+from vexfs_fuse.fuse.mounting import MountOptions
+from vexfs_fuse.fuse.operations import Operations
+from vexfs_fuse.fuse.reader import Way
+from vexfs_fuse.fuse.session import WISHES, Session
+from vexfs_fuse.observe.metrics import exposition
+from vexfs_fuse.observe.recorder import Recorder
+from vexfs_fuse.runtime.garbage import settle_garbage
+from vexfs_fuse.runtime.settings import MountSettings
+from vexfs_fuse.runtime.settling import Settling
+from vexfs_fuse.runtime.syncer import Syncer
+from vexfs_fuse.runtime.tasks import Maintenance, heartbeat
+from vexfs_fuse.runtime.workers import Workers
+from vexfs_fuse.vfs import control
+from vexfs_fuse.vfs.posix import Vfs
+from vexfs_fuse.vfs.virtual import VirtualTrees
+from vexfs_fuse.volume.opening import open_volume
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+_log = logging.getLogger(__name__)
+
+
+def run(settings: MountSettings) -> None:
+    """Open the volume, mount it, and serve it until it is unmounted or a signal says to stop.
+
+    Whichever way it ends, everything that was written is durable then.
+
+    Raises
+    ------
+    StoreLocked, StoreTooNew, StoreDamaged, NoSpace, AccessDenied
+        The store cannot be opened.
+    MountFailed
+    """
+    volume = open_volume(settings.config.store, settings.config)
+    try:
+        recorder = Recorder()
+        daemon = Daemon(
+            volume, settings, recorder, lambda status: _vfs(volume, settings, recorder, status)
+        )
+        trio.run(daemon.main)
+    finally:
+        volume.close()
+
+
+def _vfs(
+    volume: Any, settings: MountSettings, recorder: Recorder, status: Callable[[], dict[str, Any]]
+) -> Vfs:
+    config = settings.config
+    tree = control.control_tree(
+        owner=(os.getuid(), os.getgid()),
+        clock=volume.clock,
+        journal=volume.journal,
+        status=status,
+        metrics=lambda: exposition(recorder, status()),
+        config_toml=lambda: config.toml(settings.origins).encode(),
+    )
+    virtual = VirtualTrees([(control.NAME, tree)], SystemClock.now_ns)
+    return Vfs(volume, virtual, open_max=config.max_open_files, atime=config.atime)
+
+
+class Daemon:
+    """One mounted volume and everything that runs for it; `main` is its life.
+
+    `make_vfs` gets what tells the status, and returns the mounted view of `volume`.
+    """
+
+    def __init__(
+        self,
+        volume: Any,
+        settings: MountSettings,
+        recorder: Recorder,
+        make_vfs: Callable[[Callable[[], dict[str, Any]]], Any],
+    ) -> None:
+        config = settings.config
+        self._volume = volume
+        self._settings = settings
+        self._recorder = recorder
+        self._follower = Follower()
+        self._workers = Workers(self._follower)
+        self._syncer = Syncer(volume, self._follower, interval_s=config.commit_interval)
+        self._vfs = make_vfs(self.status)
+        self._session = Session(settings.mountpoint, _mount_options(settings), self._negotiated)
+
+    def _negotiated(self) -> None:
+        self._vfs.clears_set_id = self._session.clears_set_id
+
+    def status(self) -> dict[str, Any]:
+        """Return what there is to know of the daemon and its volume."""
+        return {
+            "pid": os.getpid(),
+            "store": str(self._settings.config.store),
+            **self._session.describe(),
+            **self._volume.status(),
+        }
+
+    async def main(self) -> None:
+        """Mount, serve, and end with nothing under way."""
+        self._syncer.start()
+        try:
+            async with trio.open_nursery() as nursery:
+                with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
+                    await self._mount()
+                    nursery.start_soon(self._obey, signals)
+                    nursery.start_soon(self._announce)
+                    nursery.start_soon(self._syncer.run)
+                    nursery.start_soon(heartbeat, self._recorder, self._follower)
+                    maintenance = Maintenance(self._volume, self._workers, self._recorder)
+                    nursery.start_soon(maintenance.run)
+                    try:
+                        await self._session.serve()
+                    finally:
+                        self._session.close()
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._syncer.drain()
+            self._syncer.stop()
+            self._workers.stop()
+
+    async def _mount(self) -> None:
+        config = self._settings.config
+        operations = Operations(
+            self._vfs,
+            self._recorder,
+            attr_timeout_s=config.attr_timeout,
+            entry_timeout_s=config.entry_timeout,
+        )
+        settler = Settling(self._workers, self._syncer)
+        guard = Guard(operations, settler, self._recorder, self._follower)
+        wishes = WISHES if self._settings.init_relay else None
+        await self._session.mount(guard, wishes=wishes, best_reader=Way(self._settings.reader))
+        settle_garbage()
+
+    async def _announce(self) -> None:
+        """Tell whoever started us that the mount answers."""
+        await trio.to_thread.run_sync(os.statvfs, self._session.path)
+        _log.info("mounted: %s", self._session.describe())
+        if self._settings.ready_fd is not None:
+            os.write(self._settings.ready_fd, b"%d\n" % os.getpid())
+            os.close(self._settings.ready_fd)
+
+    async def _obey(self, signals: Any) -> None:
+        """Stop at the first signal, without grace at the second; both lose nothing."""
+        async with trio.open_nursery() as nursery:
+            async for number in signals:
+                _log.info("%s: unmounting", signal.Signals(number).name)
+                nursery.start_soon(self._stop)
+                break
+            async for _ in signals:
+                self._session.end()
+
+    async def _stop(self) -> None:
+        await self._syncer.flush()
+        try:
+            await self._session.unmount()
+        except MountFailed:
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """Take the mount point away although files are open on it, and serve those for a while."""
+        try:
+            await self._session.unmount(lazy=True)
+        except MountFailed as why:
+            _log.warning("%s", why)
+        await trio.sleep(self._settings.stop_grace_s)
+        _log.info("ending although files are open")
+        self._session.end()
+
+
+def _mount_options(settings: MountSettings) -> MountOptions:
+    config = settings.config
+    return MountOptions(
+        source=config.fsname,
+        read_only=config.ro,
+        allow_other=config.allow_other,
+        suid=config.suid,
+        dev=config.dev,
+        executable=config.exec,
+    )

@@ -1,0 +1,198 @@
+"""Group commit: many requests for durability, one sync at a time, in one thread.
+
+Whoever comes while a batch is being written shares the next one.
+"""
+
+import logging
+import threading
+from queue import SimpleQueue
+from typing import Any, Final, Protocol
+
+import trio
+
+from vexfs_fuse.errors import StoreFailed
+from vexfs_fuse.fuse.affinity import Follower
+from vexfs_fuse.units import Lsn
+
+FLUSH_SLICE_S: Final = 0.001
+"""Time that the interval's flush takes from requests at a stretch."""
+
+ROOM_RETRY_S: Final = 0.01
+"""Pause of a writer for whom there is no room although nothing waits to be written."""
+
+_log = logging.getLogger(__name__)
+
+
+class Batch(Protocol):
+    """What `volume.seal` returns."""
+
+    def run(self) -> None:
+        """Write and sync, in the thread."""
+        ...
+
+
+class Synced(Protocol):
+    """What the syncer needs of a volume."""
+
+    durable_lsn: Lsn
+
+    @property
+    def logged_lsn(self) -> Lsn:
+        """The last record."""
+        ...
+
+    @property
+    def failure(self) -> str | None:
+        """Why the volume takes no changes."""
+        ...
+
+    def seal(self) -> Any:
+        """Return a batch, or None when there is nothing to write."""
+        ...
+
+    def settle(self, batch: Any, error: BaseException | None) -> None:
+        """Take note of what became of a batch."""
+        ...
+
+    def flush_aged(self, *, older_than_s: float = 0.0) -> Any:
+        """Stage dirty contents, file by file."""
+        ...
+
+
+class Syncer:
+    """Runs the batches of one volume: on demand, and every `interval_s`."""
+
+    def __init__(self, volume: Synced, follower: Follower, *, interval_s: float) -> None:
+        self._volume = volume
+        self._follower = follower
+        self._interval_s = interval_s
+        self._batches: SimpleQueue[Batch | None] = SimpleQueue()
+        self._waiters: list[tuple[Lsn, trio.lowlevel.Task]] = []
+        self._room = trio.lowlevel.ParkingLot()
+        self._busy = False
+        self._again = False
+        self._thread: threading.Thread | None = None
+        self._token: trio.lowlevel.TrioToken | None = None
+        self.batches = 0
+
+    def start(self) -> None:
+        """Start the thread; in the trio run that will use it."""
+        self._token = trio.lowlevel.current_trio_token()
+        self._thread = threading.Thread(target=self._write, name="vexfs-writer", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after the batches that were handed to it."""
+        if self._thread is not None:
+            self._batches.put(None)
+            self._thread.join()
+            self._thread = None
+
+    async def drain(self) -> None:
+        """Return when the thread has done, and the volume settled, what it was handed."""
+        while self._busy:
+            await self._room.park()
+
+    async def durable(self, lsn: Lsn) -> None:
+        """Return when the journal is durable through `lsn`.
+
+        Raises
+        ------
+        StoreFailed
+            It will never be.
+        """
+        while lsn > self._volume.durable_lsn:
+            self._refuse_if_failed()
+            self._waiters.append((lsn, trio.lowlevel.current_task()))
+            self._begin()
+            await trio.lowlevel.wait_task_rescheduled(self._leave)
+
+    def _leave(self, _raise_cancel: Any) -> trio.lowlevel.Abort:
+        me = trio.lowlevel.current_task()
+        self._waiters = [waiter for waiter in self._waiters if waiter[1] is not me]
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _refuse_if_failed(self) -> None:
+        if self._volume.failure is not None:
+            raise StoreFailed(self._volume.failure)
+
+    async def room(self) -> None:
+        """Return when a batch with dirty contents has been written, so that pages are free again.
+
+        Raises
+        ------
+        StoreFailed
+        """
+        self._refuse_if_failed()
+        if not self._busy:
+            for _ in self._volume.flush_aged():
+                pass
+        self._begin()
+        if self._busy:
+            await self._room.park()
+        else:
+            await trio.sleep(ROOM_RETRY_S)
+
+    async def run(self) -> None:
+        """Flush what is dirty and sync, every interval, until cancelled."""
+        while True:
+            await trio.sleep(self._interval_s)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Stage all dirty contents, a slice at a time, and begin a batch."""
+        until = trio.current_time() + FLUSH_SLICE_S
+        for _ in self._volume.flush_aged():
+            if trio.current_time() >= until:
+                await trio.lowlevel.checkpoint()
+                until = trio.current_time() + FLUSH_SLICE_S
+        self._begin()
+
+    def _begin(self) -> None:
+        """Hand the next batch to the thread, now or when it has done the one that it has."""
+        if self._busy:
+            self._again = True
+            return
+        self._again = False
+        batch = self._volume.seal()
+        if batch is None:
+            self._wake()
+            return
+        self._busy = True
+        self._batches.put(batch)
+
+    def _write(self) -> None:
+        """Run batches in the thread, in order.
+
+        Whatever a batch raises ends the volume's writing, not the thread: others wait for it.
+        """
+        self._follower.free_worker()
+        while (batch := self._batches.get()) is not None:
+            error: BaseException | None = None
+            try:
+                batch.run()
+            except BaseException as failure:  # noqa: BLE001
+                error = failure
+            assert self._token is not None
+            self._token.run_sync_soon(self._written, batch, error)
+
+    def _written(self, batch: Batch, error: BaseException | None) -> None:
+        self._busy = False
+        self.batches += 1
+        if error is not None:
+            _log.critical("a batch could not be made durable", exc_info=error)
+        self._volume.settle(batch, error)
+        self._wake()
+        if self._again or self._waiters:
+            self._begin()
+
+    def _wake(self) -> None:
+        """Wake whose records are durable, everybody when none will be again."""
+        durable = Lsn(2**63) if self._volume.failure is not None else self._volume.durable_lsn
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if waiter[0] <= durable:
+                trio.lowlevel.reschedule(waiter[1])
+            else:
+                self._waiters.append(waiter)
+        self._room.unpark_all()

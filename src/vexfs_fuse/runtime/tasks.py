@@ -1,0 +1,83 @@
+"""What runs beside requests: maintenance of the volume, and the heartbeat."""
+
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any, Final, Protocol
+
+import trio
+
+from vexfs_fuse.fuse.affinity import Follower
+from vexfs_fuse.observe.recorder import TOTAL, Recorder
+from vexfs_fuse.pending import Pending
+from vexfs_fuse.runtime.workers import Workers
+
+MAINTENANCE_PAUSE_S: Final = 0.25
+"""Time between two looks at whether something is due."""
+
+BUSY_SHARE: Final = 4
+"""While requests come, a slice of maintenance is followed by this many times its length without."""
+
+HEARTBEAT_S: Final = 1.0
+
+
+class Maintained(Protocol):
+    """What maintenance needs of a volume."""
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether it must not wait for an idle moment."""
+        ...
+
+    def maintain(self) -> Iterator[Pending[Any] | None]:
+        """Do what is due, a slice at each step."""
+        ...
+
+
+class Maintenance:
+    """Gives the volume's background work the time that requests leave, and its share besides."""
+
+    def __init__(self, volume: Maintained, workers: Workers, recorder: Recorder) -> None:
+        self._volume = volume
+        self._workers = workers
+        self._recorder = recorder
+        self._served_ns = 0
+
+    async def run(self) -> None:
+        """Maintain until cancelled."""
+        while True:
+            await self.once()
+            await trio.sleep(MAINTENANCE_PAUSE_S)
+
+    async def once(self) -> None:
+        """Do everything that is due now."""
+        began = perf_counter()
+        for step in self._volume.maintain():
+            slice_s = perf_counter() - began
+            if step is not None:
+                step.resume(await self._workers.run(step.work))
+            await self._give_way(slice_s)
+            began = perf_counter()
+
+    async def _give_way(self, slice_s: float) -> None:
+        if self._is_idle() or self._volume.is_urgent:
+            await trio.lowlevel.checkpoint()
+        else:
+            await trio.sleep(BUSY_SHARE * slice_s)
+
+    def _is_idle(self) -> bool:
+        """Whether no request was answered since the last call."""
+        before, self._served_ns = self._served_ns, _served_ns(self._recorder)
+        return before == self._served_ns
+
+
+def _served_ns(recorder: Recorder) -> int:
+    return sum(row[TOTAL] for row in recorder.latency.values())
+
+
+async def heartbeat(recorder: Recorder, follower: Follower) -> None:
+    """Measure how late the loop is, and let go of a client that has gone; until cancelled."""
+    while True:
+        due = trio.current_time() + HEARTBEAT_S
+        await trio.sleep_until(due)
+        recorder.stall(max(0, round((trio.current_time() - due) * 1e9)))
+        follower.rest()
