@@ -101,6 +101,8 @@ class Guard(pyfuse3.Operations):
         seen = self._follower.seen
         if "ctx" in inspect.signature(getattr(pyfuse3.Operations, name)).parameters:
             return lambda request: seen(request[-1].pid)
+        if name == "forget":  # the kernel's own doing
+            return lambda request: None
         opener = self._opener
         return lambda request: seen(opener(request[0]))
 
