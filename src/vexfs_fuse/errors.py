@@ -161,3 +161,9 @@ class StoreDamaged(VexfsError):
     """The store cannot be opened as it is."""
 
     errno, http_status, sentence = errno.EIO, 500, "the store is damaged"
+
+
+class MountFailed(VexfsError):
+    """The volume cannot be mounted or unmounted there."""
+
+    errno, http_status, sentence = errno.EIO, 500, "cannot mount or unmount"

@@ -1,0 +1,50 @@
+"""A daemon over the memory view, as a program: what the tests of the shell mount.
+
+usage: python -m tests.support.memory_daemon MOUNTPOINT '{"reader": "hybrid", ...}'
+Prints one JSON line with the status when the mount answers, and one when it has ended.
+"""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from tests.support.memory_vfs import MemoryVfs, MemoryVolume
+from vexfs_fuse.config import Config
+from vexfs_fuse.observe.recorder import Recorder
+from vexfs_fuse.runtime.daemon import Daemon
+from vexfs_fuse.runtime.settings import MountSettings
+
+
+def main(mountpoint: str, wishes: dict[str, Any]) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    config = Config(
+        allow_other=wishes.pop("allow_other", False),
+        ro=wishes.pop("ro", False),
+        commit_interval=wishes.pop("commit_interval", 0.1),
+        attr_timeout=wishes.pop("attr_timeout", 60.0),
+        entry_timeout=wishes.pop("entry_timeout", 60.0),
+        suid=wishes.pop("suid", False),
+    )
+    vfs = MemoryVfs()
+    volume = MemoryVolume(vfs, sync_s=wishes.pop("sync_s", 0.0))
+    settings = MountSettings(config=config, mountpoint=Path(mountpoint), ready_fd=1, **wishes)
+    recorder = Recorder()
+    daemon = Daemon(volume, settings, recorder, lambda status: vfs)
+    trio.run(daemon.main)
+    ended = {
+        "batches": len(volume.batch_lsns),
+        "durable_lsn": volume.durable_lsn,
+        "logged_lsn": volume.logged_lsn,
+        "handles": len(vfs.handles),
+        "events": recorder.events,
+        **daemon.status(),
+    }
+    print("ENDED " + json.dumps(ended), file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], json.loads(sys.argv[2]) if len(sys.argv) > 2 else {})
