@@ -85,9 +85,8 @@ class ExtentMap:
         return pieces
 
     def holds(self, piece: Extent) -> bool:
-        """Return whether all bytes of `piece` are still those at its place in the file."""
-        found = self.pieces(piece.offset, piece.length)
-        return found == [piece]
+        """Whether all bytes of `piece` are still what is at its place in the file."""
+        return self.pieces(piece.offset, piece.length) == [piece]
 
     def _lay(
         self,

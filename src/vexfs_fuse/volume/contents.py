@@ -2,13 +2,13 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
 from vexfs_fuse.errors import FileTooBig
 from vexfs_fuse.pending import Pending, WaitForSpace
 from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.extents import NOTHING, Changes, ExtentMap
-from vexfs_fuse.storage.pool import Pool, PoolFull, SizeUse
+from vexfs_fuse.storage.pool import Pool, PoolFull
 from vexfs_fuse.storage.segments import Segments
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import FILE_BYTES_MAX, Inode
@@ -22,20 +22,6 @@ IDLE_MAX: Final = 1024
 """Contents without pages that keep their extent map, for whoever comes next."""
 
 Bytes = bytes | memoryview
-
-
-class Statistics(NamedTuple):
-    """Counts since the start, in bytes where they say so, and the pages by size."""
-
-    dirty_bytes: int
-    dirty_files: int
-    flushed_bytes: int
-    flushed_frames: int
-    inline_bytes: int
-    cold_bytes: int
-    bypasses: int
-    waits: int
-    pages: list[SizeUse]
 
 
 class Contents:
@@ -105,7 +91,7 @@ class Contents:
         size = len(data)
         end = offset + size
         content = node.content
-        if content is not None:
+        if content is not None and size:
             page = content.pages.get(offset >> UNIT_SHIFT)
             if page is not None and end <= page.end and page.dirty and page.queued is None:
                 at = page.base + offset
@@ -135,8 +121,8 @@ class Contents:
     def flush(self, node: Node, *, inline_allowed: bool = False) -> list[Extent]:
         """Stage dirty bytes, which are clean from then on; return their extents, to be logged.
 
-        These are all, unless the disk has room for some frames only: then `node.content.dirty` is not
-        empty afterwards, and the next call raises.
+        These are all, unless the disk has room for some frames only: `node.content.dirty` is not
+        empty then, and the next call raises.
 
         Raises
         ------
@@ -148,14 +134,14 @@ class Contents:
             return []
         return self._write_back.flush(content, inline_allowed=inline_allowed)
 
-    def dirty_nodes(self, before_ns: int) -> list[Node]:
-        """Return the files that became dirty before a time (ns since 1970), the oldest first."""
+    def dirty_nodes(self, until_ns: int) -> list[Node]:
+        """Return the files that became dirty until then (ns since 1970), the oldest first."""
         return [
-            node for node in self._write_back.nodes.values() if node.content.dirty_since < before_ns
+            node for node in self._write_back.nodes.values() if node.content.dirty_since <= until_ns
         ]
 
     def adopt(self, node: Node, extents: Iterable[Extent]) -> Changes:
-        """Lay extents into the file: those that a flush staged, or moved ones with the same bytes."""
+        """Lay extents into the file: flushed ones, or moved ones with the same bytes."""
         content = self._content(node)
         changes = self._extents(content).insert(extents)
         self._retire(content)
@@ -168,7 +154,7 @@ class Contents:
             if not node.stored:
                 return NOTHING
             content = self._content(node)
-        self._write_back.discard(content, size, max(size, content.size))
+        self._write_back.discard(content, size, FILE_BYTES_MAX + 1)
         self._table.cut(content, size)
         content.size = size
         changes = self._extents(content).truncate(size)
@@ -199,20 +185,20 @@ class Contents:
         """The bytes in pages that no extent holds yet."""
         return self._write_back.dirty_bytes
 
-    def statistics(self) -> Statistics:
-        """Return the counts."""
+    def statistics(self) -> dict[str, int | list[dict[str, int]]]:
+        """Return counts since the start, in bytes where they say so, and the pages by size."""
         write_back, cold_reads = self._write_back, self._cold_reads
-        return Statistics(
-            dirty_bytes=write_back.dirty_bytes,
-            dirty_files=len(write_back.nodes),
-            flushed_bytes=write_back.flushed_bytes,
-            flushed_frames=write_back.flushed_frames,
-            inline_bytes=write_back.inline_bytes,
-            cold_bytes=cold_reads.cold_bytes,
-            bypasses=cold_reads.bypasses,
-            waits=self._waits,
-            pages=self._pool.statistics(),
-        )
+        return {
+            "dirty_bytes": write_back.dirty_bytes,
+            "dirty_files": len(write_back.nodes),
+            "flushed_bytes": write_back.flushed_bytes,
+            "flushed_frames": write_back.flushed_frames,
+            "inline_bytes": write_back.inline_bytes,
+            "cold_bytes": cold_reads.cold_bytes,
+            "bypasses": cold_reads.bypasses,
+            "waits": self._waits,
+            "pages": [use._asdict() for use in self._pool.statistics()],
+        }
 
     def _read(
         self, node: Node, offset: int, size: int, fetched: list[Fetched]
@@ -238,6 +224,8 @@ class Contents:
         end = offset + len(data)
         if end > FILE_BYTES_MAX:
             raise FileTooBig
+        if end == offset:
+            return 0
         content = self._content(node)
         size = max(end, content.size if content.dirty else node.size)
         try:
@@ -277,7 +265,7 @@ class Contents:
         return extents
 
     def _retire(self, content: Content) -> None:
-        """Let go of contents that hold nothing, but not at once: the next record may need the map."""
+        """Let go of contents that hold nothing; not at once, a next record may need the map."""
         if not content.idle:
             return
         idle = self._idle

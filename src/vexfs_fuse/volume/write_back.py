@@ -1,0 +1,141 @@
+"""How dirty bytes become extents: which files wait, in what frames they leave, what they held."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Final
+
+from vexfs_fuse.errors import NoSpace, StoreFailed
+from vexfs_fuse.storage.extent import Extent
+from vexfs_fuse.storage.extents import end_of
+from vexfs_fuse.storage.segments import Segments
+from vexfs_fuse.tree.node import Node
+from vexfs_fuse.units import INLINE_BYTES_MAX, MIB, Inode, Segment
+from vexfs_fuse.volume import runs
+from vexfs_fuse.volume.content import Content, Page
+from vexfs_fuse.volume.pages import UNIT_SHIFT, PageTable
+
+FRAME_BYTES_MAX: Final = MIB
+"""The most contents in one frame: as much as the largest page, read back in one go."""
+
+INLINE: Final = Segment(0)
+
+Span = tuple[Page, int, int]
+"""A page, and the first byte of the file and the one after the last that are meant in it."""
+
+
+class WriteBack:
+    """The dirty files, in the order in which they became dirty.
+
+    Attributes
+    ----------
+    nodes
+        The files that have dirty bytes; their nodes must stay in memory.
+    dirty_bytes, flushed_bytes, flushed_frames, inline_bytes
+        Bytes that are dirty now; bytes and frames staged, and bytes inlined, since the start.
+    """
+
+    def __init__(self, table: PageTable, segments: Segments) -> None:
+        self._table = table
+        self._segments = segments
+        self.nodes: dict[Inode, Node] = {}
+        self.dirty_bytes = 0
+        self.flushed_bytes = 0
+        self.flushed_frames = 0
+        self.inline_bytes = 0
+
+    def begin(self, content: Content, size: int, now_ns: int) -> None:
+        """Note that a clean file of `size` bytes is about to become dirty."""
+        node = content.node
+        self.nodes[node.ino] = node
+        content.size = size
+        content.dirty_since = now_ns
+
+    def flush(self, content: Content, *, inline_allowed: bool) -> list[Extent]:
+        """Stage dirty bytes, which are clean from then on; return their extents, to be logged.
+
+        These are all, unless the disk has room for some frames only: the file is still dirty then.
+
+        Raises
+        ------
+        NoSpace, StoreFailed
+            Nothing was staged.
+        """
+        dirty = content.dirty
+        if inline_allowed and len(dirty) == 2 and dirty[1] - dirty[0] <= INLINE_BYTES_MAX:
+            extents = [self._inline(content, dirty[0], dirty[1])]
+        else:
+            extents = self._stage_frames(content)
+        for extent in extents:
+            self.discard(content, extent.offset, end_of(extent))
+        return extents
+
+    def discard(self, content: Content, start: int, end: int) -> None:
+        """Note that bytes `start` to `end`, at least one, are no longer dirty."""
+        dirty = content.dirty
+        cut = runs.parts(dirty, start, end)
+        self.dirty_bytes -= runs.uncover(dirty, start, end)
+        for first, last in cut:
+            for page, _, _ in self._spans(content, first, last):
+                if page.dirty and not runs.overlaps(dirty, page.start, page.end):
+                    self._table.clean(page)
+        if cut and not dirty:
+            del self.nodes[content.node.ino]
+
+    def _stage_frames(self, content: Content) -> list[Extent]:
+        extents: list[Extent] = []
+        for start, end in _frames(content.dirty):
+            try:
+                extents.append(self._stage(content, start, end))
+            except (NoSpace, StoreFailed):
+                if not extents:
+                    raise
+                break
+        return extents
+
+    def _inline(self, content: Content, start: int, end: int) -> Extent:
+        data = b"".join(self._buffers(self._spans(content, start, end)))
+        self.inline_bytes += end - start
+        return Extent(start, end - start, INLINE, 0, 0, end - start, b"", data)
+
+    def _stage(self, content: Content, start: int, end: int) -> Extent:
+        spans = self._spans(content, start, end)
+        for page, first, last in spans:
+            self._table.pin(page, first, last)
+        written = partial(self._written, spans)
+        try:
+            staged = self._segments.stage(content.node.ino, start, self._buffers(spans), written)
+        except (NoSpace, StoreFailed):
+            written()
+            raise
+        self.flushed_bytes += end - start
+        self.flushed_frames += 1
+        segment, position, frame_bytes, sums = staged
+        return Extent(start, end - start, segment, position, 0, frame_bytes, sums)
+
+    def _written(self, spans: list[Span]) -> None:
+        """Take the pages back from the writer thread."""
+        for page, start, end in spans:
+            self._table.unpin(page, start, end)
+
+    def _spans(self, content: Content, start: int, end: int) -> list[Span]:
+        spans: list[Span] = []
+        while start < end:
+            page = content.pages[start >> UNIT_SHIFT]
+            last = min(page.end, end)
+            spans.append((page, start, last))
+            start = last
+        return spans
+
+    def _buffers(self, spans: list[Span]) -> list[memoryview]:
+        view = self._table.view
+        return [view[page.base + start : page.base + end] for page, start, end in spans]
+
+
+def _frames(dirty: runs.Runs) -> Iterator[tuple[int, int]]:
+    """Cut dirty runs into frames; those that need cutting, at the borders of stream pages."""
+    for start, end in zip(dirty[::2], dirty[1::2], strict=True):
+        while end - start > FRAME_BYTES_MAX:
+            border = start - start % FRAME_BYTES_MAX + FRAME_BYTES_MAX
+            yield start, border
+            start = border
+        yield start, end
