@@ -1,0 +1,1 @@
+"""File systems that do as little as possible: what the stack below vexfs costs by itself."""

@@ -1,0 +1,196 @@
+"""Operations per second of vexfs, of a C floor and of a Python floor, in one run; targets beside.
+
+usage: python -m benchmarks.fuse_operations [--quick] [--clients 1,8] [--placement pinned|free]
+       [--systems c,python,vexfs] [--only OPERATION,...] [--json FILE]
+"""
+
+import argparse
+import contextlib
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import report, systems
+from benchmarks.harness import Comparison, Plan, Row, compare, end_on_sigterm
+from benchmarks.machine import BusinessMeter, machine
+from benchmarks.placement import placement
+
+REQUEST: Final = 0.6
+STREAM: Final = 0.7
+SMALL_FILES: Final = 0.5
+FSYNC: Final = 2.5
+
+ROWS: Final = (
+    Row("stat, uncached", "stat_uncached", REQUEST),
+    Row("stat, name cold", "stat_name", REQUEST),
+    Row("failed lookup", "lookup_missing", REQUEST),
+    Row("open + close", "open_close", REQUEST),
+    Row("create + close", "create_close", REQUEST),
+    Row("unlink", "unlink", REQUEST),
+    Row("rename", "rename", REQUEST),
+    Row("read 4 KiB, cold", "read_4k_cold", REQUEST),
+    Row("read 4 KiB, direct", "read_4k_direct", REQUEST),
+    Row("write 4 KiB", "write_4k", REQUEST),
+    Row("getxattr 1.5 KiB", "getxattr", REQUEST),
+    Row("setxattr 1.5 KiB", "setxattr", REQUEST),
+    Row("write 1 MiB, MiB/s", "write_1m", STREAM, "mib_per_second", count_first=32, count_max=512),
+    Row("read 1 MiB, MiB/s", "read_1m", STREAM, "mib_per_second", count_first=32, count_max=512),
+    Row("10,000 files of 1 KiB", "small_files", SMALL_FILES, count_fixed=10_000),
+    Row(
+        "fsync of a small file",
+        "fsync",
+        FSYNC,
+        "p50_ns",
+        reference="disk",
+        operations={"disk": "fdatasync"},
+        count_first=80,
+        count_max=2_000,
+    ),
+    Row("mkdir", "mkdir"),
+    Row("readdir of 1,000", "readdir", count_first=16),
+    Row("stat, cached", "stat_cached"),
+    Row("failed lookup, again", "lookup_missing_again"),
+)
+QUICK_ROWS: Final = tuple(row for row in ROWS if row.target is not None)
+
+ON_DISK: Final = {"fsync"}
+"""Operations that are compared with the disk itself too."""
+
+
+def main() -> None:
+    """Measure, print the table, write the JSON."""
+    arguments = _arguments()
+    end_on_sigterm()
+    rows = (
+        [row for row in ROWS if row.operation in arguments.only]
+        if arguments.only
+        else (QUICK_ROWS if arguments.quick else ROWS)
+    )
+    meter = BusinessMeter()
+    comparisons: list[Comparison] = []
+    with tempfile.TemporaryDirectory(prefix="vexfs-bench-", dir=arguments.work) as work:
+        described = machine(Path(work))
+        for clients in arguments.clients:
+            comparisons += _measure(arguments, rows, clients, Path(work))
+    settings = {"quick": arguments.quick, "placement": arguments.placement}
+    results = report.document("fuse_operations", described, meter.end(), settings)
+    results["results"] = [comparison.as_json() for comparison in comparisons]
+    report.write_json(arguments.json, results)
+    print(report.heading(results))
+    print()
+    print(readable(results["results"]))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="under three minutes, less steady")
+    parser.add_argument("--clients", default=[1, 8], type=_numbers)
+    parser.add_argument("--placement", default="pinned", choices=["pinned", "free"])
+    parser.add_argument("--systems", default=["c", "python", "vexfs"], type=_words)
+    parser.add_argument("--only", default=[], type=_words, help="operations of clients/load --list")
+    parser.add_argument("--options", default="metrics=127.0.0.1:0", help="vexfs's mount options")
+    parser.add_argument("--vexfs", help="the command to use as `vexfs`")
+    parser.add_argument("--work", type=Path, help="where stores are kept: a directory on a disk")
+    parser.add_argument("--json", type=Path, help="write everything measured to this file")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=float, help="length of one measurement")
+    return parser.parse_args()
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
+
+
+def _words(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _system(name: str, arguments: argparse.Namespace) -> systems.System:
+    if name == "vexfs":
+        return systems.vexfs(arguments.options, arguments.vexfs)
+    return {"c": systems.c_floor, "python": systems.python_floor}[name]()
+
+
+def _measure(
+    arguments: argparse.Namespace, rows: Sequence[Row], clients: int, work: Path
+) -> list[Comparison]:
+    """Mount everything once, and go through the rows."""
+    place = placement(arguments.placement, clients)
+    plan = Plan(
+        rounds=arguments.rounds or (3 if arguments.quick else 7),
+        seconds=arguments.seconds or (0.12 if arguments.quick else 0.6),
+        clients=clients,
+        placement=place,
+        quick=arguments.quick,
+    )
+    comparisons = []
+    with contextlib.ExitStack() as stack:
+        mounted = [
+            stack.enter_context(_system(name, arguments).mounted(work, place.daemon_prefix()))
+            for name in arguments.systems
+        ]
+        disk = stack.enter_context(systems.disk().mounted(work))
+        for row in rows:
+            _progress(f"{row.title}, {clients} client{'s' if clients > 1 else ''}")
+            beside = [disk] if row.operation in ON_DISK else []
+            comparisons.append(compare(row, [*mounted, *beside], plan))
+    _progress("")
+    return comparisons
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def readable(results: Sequence[dict[str, Any]]) -> str:
+    """Return the table: medians, vexfs's ratio with its range over the rounds, and the verdict."""
+    header = ("", "clients", "C", "Python", "ratio", "vexfs", "ratio", "range", "target", "")
+    lines = [_line(result) for result in results]
+    verdicts = [line[-1] for line in lines]
+    failures = [
+        f"{system}: {error}" for result in results for system, error in result["errors"].items()
+    ]
+    return "\n".join(
+        [
+            report.table(header, lines),
+            "",
+            f"{verdicts.count('pass')} targets met, {verdicts.count('MISS')} missed",
+            *failures,
+        ]
+    )
+
+
+def _line(result: dict[str, Any]) -> tuple[str, ...]:
+    latency = result["metric"] == "p50_ns"
+    show = report.microseconds if latency else report.rate
+    empty: dict[str, Any] = {"median": None, "ratio": None, "ratio_range": None, "met": None}
+    by_name = {name: result["systems"].get(name, empty) for name in ("c", "python", "vexfs")}
+    ours = by_name["vexfs"]
+    reference = result["systems"].get(result["reference"], empty)
+    target = result["target"]
+    title = result["title"]
+    if latency:
+        title += f" (disk: {show(reference['median'])})"
+    return (
+        title,
+        str(result["clients"]),
+        show(by_name["c"]["median"]),
+        show(by_name["python"]["median"]),
+        _ratio(by_name["python"]["ratio"]),
+        show(ours["median"]),
+        _ratio(ours["ratio"]),
+        "-".join(_ratio(bound) for bound in ours["ratio_range"]) if ours["ratio_range"] else "",
+        "" if target is None else f"{'<=' if latency else '>='} {target}",
+        {True: "pass", False: "MISS", None: ""}[ours["met"]],
+    )
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    main()
