@@ -27,13 +27,14 @@ def main(mountpoint: str, wishes: dict[str, Any]) -> None:
         commit_interval=wishes.pop("commit_interval", 0.1),
         attr_timeout=wishes.pop("attr_timeout", 60.0),
         entry_timeout=wishes.pop("entry_timeout", 60.0),
+        metrics=None,
         suid=wishes.pop("suid", False),
     )
     vfs = MemoryVfs()
     volume = MemoryVolume(vfs, sync_s=wishes.pop("sync_s", 0.0))
     settings = MountSettings(config=config, mountpoint=Path(mountpoint), ready_fd=1, **wishes)
     recorder = Recorder()
-    daemon = Daemon(volume, settings, recorder, lambda status: vfs)
+    daemon = Daemon(volume, settings, recorder, lambda _daemon: vfs)
     trio.run(daemon.main)
     ended = {
         "batches": len(volume.batch_lsns),
@@ -41,7 +42,7 @@ def main(mountpoint: str, wishes: dict[str, Any]) -> None:
         "logged_lsn": volume.logged_lsn,
         "handles": len(vfs.handles),
         "events": recorder.events,
-        **daemon.status(),
+        "status": daemon.status(),
     }
     print("ENDED " + json.dumps(ended), file=sys.stderr, flush=True)
 

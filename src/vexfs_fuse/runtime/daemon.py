@@ -3,22 +3,26 @@
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import trio
 
+from vexfs_fuse import __version__
 from vexfs_fuse.clock import SystemClock
-from vexfs_fuse.errors import MountFailed
+from vexfs_fuse.errors import MountFailed, VexfsError
 from vexfs_fuse.fuse.affinity import Follower
 from vexfs_fuse.fuse.guard import Guard
 from vexfs_fuse.fuse.mounting import MountOptions
 from vexfs_fuse.fuse.operations import Operations
 from vexfs_fuse.fuse.reader import Way
 from vexfs_fuse.fuse.session import WISHES, Session
+from vexfs_fuse.observe.log import start_logging
 from vexfs_fuse.observe.metrics import exposition
 from vexfs_fuse.observe.recorder import Recorder
 from vexfs_fuse.runtime.garbage import settle_garbage
+from vexfs_fuse.runtime.scrape import serve_metrics
 from vexfs_fuse.runtime.settings import MountSettings
 from vexfs_fuse.runtime.settling import Settling
 from vexfs_fuse.runtime.syncer import Syncer
@@ -28,16 +32,18 @@ from vexfs_fuse.vfs import control
 from vexfs_fuse.vfs.posix import Vfs
 from vexfs_fuse.vfs.virtual import VirtualTrees
 from vexfs_fuse.volume.opening import open_volume
+from vexfs_fuse.volume.volume import Volume
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 _log = logging.getLogger(__name__)
 
 
-def run(settings: MountSettings) -> None:
+def run(settings: MountSettings) -> int:
     """Open the volume, mount it, and serve it until it is unmounted or a signal says to stop.
 
-    Whichever way it ends, everything that was written is durable then.
+    Whichever way it ends, everything that was written is durable then.  Returns the exit status: 1
+    when the volume had to turn read-only meanwhile.
 
     Raises
     ------
@@ -45,27 +51,33 @@ def run(settings: MountSettings) -> None:
         The store cannot be opened.
     MountFailed
     """
-    volume = open_volume(settings.config.store, settings.config)
+    config = settings.config
+    start_logging(config, foreground=settings.foreground)
+    volume = open_volume(config.store, config)
     try:
         recorder = Recorder()
-        daemon = Daemon(
-            volume, settings, recorder, lambda status: _vfs(volume, settings, recorder, status)
-        )
+        daemon = Daemon(volume, settings, recorder, partial(_vfs, volume, settings))
         trio.run(daemon.main)
+    except VexfsError:
+        raise
+    except BaseException:
+        _log.critical(
+            "the daemon fails; the mount stays, so that nothing takes its place", exc_info=True
+        )
+        raise
     finally:
         volume.close()
+    return 0 if config.ro or volume.failure is None else 1
 
 
-def _vfs(
-    volume: Any, settings: MountSettings, recorder: Recorder, status: Callable[[], dict[str, Any]]
-) -> Vfs:
+def _vfs(volume: Volume, settings: MountSettings, daemon: "Daemon") -> Vfs:
     config = settings.config
     tree = control.control_tree(
         owner=(os.getuid(), os.getgid()),
         clock=volume.clock,
         journal=volume.journal,
-        status=status,
-        metrics=lambda: exposition(recorder, status()),
+        status=daemon.status,
+        metrics=daemon.metrics,
         config_toml=lambda: config.toml(settings.origins).encode(),
     )
     virtual = VirtualTrees([(control.NAME, tree)], SystemClock.now_ns)
@@ -75,7 +87,7 @@ def _vfs(
 class Daemon:
     """One mounted volume and everything that runs for it; `main` is its life.
 
-    `make_vfs` gets what tells the status, and returns the mounted view of `volume`.
+    `make_vfs` gets the daemon, which tells the status, and returns the mounted view of `volume`.
     """
 
     def __init__(
@@ -83,7 +95,7 @@ class Daemon:
         volume: Any,
         settings: MountSettings,
         recorder: Recorder,
-        make_vfs: Callable[[Callable[[], dict[str, Any]]], Any],
+        make_vfs: Callable[["Daemon"], Any],
     ) -> None:
         config = settings.config
         self._volume = volume
@@ -92,7 +104,7 @@ class Daemon:
         self._follower = Follower()
         self._workers = Workers(self._follower)
         self._syncer = Syncer(volume, self._follower, interval_s=config.commit_interval)
-        self._vfs = make_vfs(self.status)
+        self._vfs = make_vfs(self)
         self._session = Session(settings.mountpoint, _mount_options(settings), self._negotiated)
 
     def _negotiated(self) -> None:
@@ -101,35 +113,49 @@ class Daemon:
     def status(self) -> dict[str, Any]:
         """Return what there is to know of the daemon and its volume."""
         return {
-            "pid": os.getpid(),
-            "store": str(self._settings.config.store),
-            **self._session.describe(),
-            **self._volume.status(),
+            "daemon": {
+                "pid": os.getpid(),
+                "version": __version__,
+                "store": str(self._settings.config.store),
+                "batches": self._syncer.batches,
+                "follows_cpu": self._follower.cpu,
+            },
+            "mount": self._session.describe(),
+            "volume": self._volume.status(),
         }
+
+    def metrics(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return exposition(self._recorder, self.status())
 
     async def main(self) -> None:
         """Mount, serve, and end with nothing under way."""
         self._syncer.start()
         try:
-            async with trio.open_nursery() as nursery:
-                with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
-                    await self._mount()
-                    nursery.start_soon(self._obey, signals)
-                    nursery.start_soon(self._announce)
-                    nursery.start_soon(self._syncer.run)
-                    nursery.start_soon(heartbeat, self._recorder, self._follower)
-                    maintenance = Maintenance(self._volume, self._workers, self._recorder)
-                    nursery.start_soon(maintenance.run)
-                    try:
-                        await self._session.serve()
-                    finally:
-                        self._session.close()
-                nursery.cancel_scope.cancel()
+            with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
+                await self._mount()
+                try:
+                    await self._serve(signals)
+                finally:
+                    self._session.close()
         finally:
             with trio.CancelScope(shield=True):
                 await self._syncer.drain()
             self._syncer.stop()
             self._workers.stop()
+
+    async def _serve(self, signals: AsyncIterator[int]) -> None:
+        config = self._settings.config
+        maintenance = Maintenance(self._volume, self._workers, self._recorder)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._obey, signals)
+            nursery.start_soon(self._announce)
+            nursery.start_soon(self._syncer.run)
+            nursery.start_soon(heartbeat, self._recorder, self._follower)
+            nursery.start_soon(serve_metrics, config.metrics, self.metrics)
+            nursery.start_soon(maintenance.run)
+            await self._session.serve()
+            nursery.cancel_scope.cancel()
 
     async def _mount(self) -> None:
         config = self._settings.config
@@ -153,7 +179,7 @@ class Daemon:
             os.write(self._settings.ready_fd, b"%d\n" % os.getpid())
             os.close(self._settings.ready_fd)
 
-    async def _obey(self, signals: Any) -> None:
+    async def _obey(self, signals: AsyncIterator[int]) -> None:
         """Stop at the first signal, without grace at the second; both lose nothing."""
         async with trio.open_nursery() as nursery:
             async for number in signals:

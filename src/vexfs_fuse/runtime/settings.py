@@ -1,5 +1,6 @@
 """What a daemon is started with: a volume's options, where it is mounted, and who waits for it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,8 @@ class MountSettings:
 
     `config.store` is the volume, `mountpoint` an existing directory.  When the mount answers, a
     line with the daemon's process id is written to the descriptor `ready_fd`, which is then closed.
-    `origins` says what set an option, for the effective configuration in the control tree.
+    In the foreground the log goes to standard error.  `origins` says what set an option, for the
+    effective configuration in the control tree.
 
     `reader` is the best way of reading requests that may be used (`fuse.reader.Way`); without
     `init_relay`, libfuse mounts and negotiates by itself.  For `stop_grace_s`, open files are
@@ -25,7 +27,8 @@ class MountSettings:
     config: Config
     mountpoint: Path
     ready_fd: int | None = None
-    origins: dict[str, str] = field(default_factory=dict)
+    foreground: bool = True
+    origins: Mapping[str, str] = field(default_factory=dict)
     reader: str = "hybrid"
     init_relay: bool = True
     stop_grace_s: float = STOP_GRACE_S
