@@ -20,6 +20,7 @@ class Attributes:
 
     def __init__(self, vfs: Any, *, attr_timeout_s: float, entry_timeout_s: float) -> None:
         self._size_times = vfs.size_times
+        self._stored = vfs.stored
         self._is_virtual = vfs.is_virtual
         self._attr_timeout_s = attr_timeout_s
         self._entry_timeout_s = entry_timeout_s
@@ -34,6 +35,7 @@ class Attributes:
             wire = entry.wire = self._made(entry)
         if entry.content is not None:
             wire.st_size, wire.st_mtime_ns, wire.st_ctime_ns = self._size_times(entry)
+            wire.st_blocks = -(-self._stored(entry) // BLOCK_BYTES)
         return wire
 
     def _made(self, entry: Any) -> EntryAttributes:

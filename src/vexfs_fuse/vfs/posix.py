@@ -208,6 +208,10 @@ class Vfs:
         """Return size, mtime and ctime (ns) with what has been written and not flushed."""
         return self._files.size_times(entry)
 
+    def stored(self, entry: Any) -> int:
+        """Return the bytes that the file takes, as a flush of what is dirty will leave them."""
+        return self.volume.contents.stored_of(entry)
+
     def readlink(self, ino: Inode) -> bytes:
         """Return a symbolic link's target."""
         if ino >= VIRTUAL_FROM:

@@ -7,7 +7,7 @@ from typing import Final
 from vexfs_fuse.errors import FileTooBig
 from vexfs_fuse.pending import Pending, WaitForSpace
 from vexfs_fuse.storage.extent import Extent
-from vexfs_fuse.storage.extents import NOTHING, Changes, ExtentMap
+from vexfs_fuse.storage.extents import NOTHING, Changes, ExtentMap, Hole
 from vexfs_fuse.storage.pool import Pool, PoolFull
 from vexfs_fuse.storage.segments import Segments
 from vexfs_fuse.tree.node import Node
@@ -117,6 +117,23 @@ class Contents:
         """Return the file's size in bytes, with what was written and not flushed."""
         content = node.content
         return content.size if content is not None and content.dirty else node.size
+
+    def stored_of(self, node: Node) -> int:
+        """Return the bytes that the file takes, as a flush of what is dirty will leave them."""
+        content = node.content
+        if content is None or not content.dirty:
+            return node.stored
+        dirty = zip(content.dirty[::2], content.dirty[1::2], strict=True)
+        if not node.stored:
+            return sum(end - start for start, end in dirty)
+        extents = self._extents(content)
+        holes = (
+            piece.length
+            for start, end in dirty
+            for piece in extents.pieces(start, end - start)
+            if isinstance(piece, Hole)
+        )
+        return node.stored + sum(holes)
 
     def flush(self, node: Node, *, inline_allowed: bool = False) -> list[Extent]:
         """Stage dirty bytes, which are clean from then on; return their extents, to be logged.
