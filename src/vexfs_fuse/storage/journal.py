@@ -317,15 +317,21 @@ class Journal:
 
     def _reserve_ahead(self, size: int, is_freeing: bool) -> None:
         needed = self._end + size + SYNCED_BYTES_MAX
-        target = -(-(needed + FREEING_BYTES) // RESERVE_BYTES) * RESERVE_BYTES
+        usual = needed + FREEING_BYTES
+        steps = -(-usual // RESERVE_BYTES) * RESERVE_BYTES
+        for target in (steps, usual, needed) if is_freeing else (steps, usual):
+            if target <= self._reserved or self._is_reserved_through(target):
+                return
+        raise NoSpace(self._file.name)
+
+    def _is_reserved_through(self, target: int) -> bool:
         start = max(self._reserved, self._sealed)
         try:
             self._file.reserve(start, target - start)
         except NoSpace:
-            if not is_freeing or needed > self._reserved:
-                raise
-        else:
-            self._set_reserved(target)
+            return False
+        self._set_reserved(target)
+        return True
 
     def _set_reserved(self, reserved: int) -> None:
         self._reserved = reserved
@@ -333,7 +339,7 @@ class Journal:
 
     def _reserve_if_possible(self) -> None:
         try:
-            self._reserve_ahead(0, is_freeing=False)
+            self._reserve_ahead(0, is_freeing=True)
         except NoSpace:
             pass  # the volume opens all the same: to read, and perhaps to free space
 
