@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.status import STATUS
-from vexfs_fuse.observe.metrics import BITS_SHOWN, METRICS, Metric, exposition, values
+from vexfs_fuse.observe.metrics import BITS_SHOWN, exposition, values
 from vexfs_fuse.observe.recorder import EVENTS, TOTAL, Recorder, blank_row, count, quantile_ns
+from vexfs_fuse.observe.table import METRICS, Metric
 
 
 def recorded(times_ns: list[int]) -> Recorder:
@@ -86,6 +87,12 @@ def test_every_event_is_shown_from_the_start() -> None:
 def test_a_path_with_stars_gives_one_value_for_each_key() -> None:
     metric = Metric("pages", "gauge", ("size",), "Pages.", "pool.*.used")
     status = {"pool": {4096: {"used": 3}, 65536: {"used": 7}}}
+    assert dict(values(metric, Recorder(), status)) == {("4096",): 3, ("65536",): 7}
+
+
+def test_a_list_gives_one_value_for_each_member_labelled_by_its_field() -> None:
+    metric = Metric("pages", "gauge", ("size",), "Pages.", "pool.*size.used")
+    status = {"pool": [{"size": 4096, "used": 3}, {"size": 65536, "used": 7}]}
     assert dict(values(metric, Recorder(), status)) == {("4096",): 3, ("65536",): 7}
 
 

@@ -1,5 +1,57 @@
-"""A volume's status as the metrics read it, for tests that need no volume."""
+"""A daemon's status as a real one gives it, for tests that need no daemon."""
 
 from typing import Any
 
-STATUS: dict[str, Any] = {}
+STATUS: dict[str, Any] = {
+    "daemon": {"pid": 4711, "version": "0.1.0", "store": "/srv/notes", "batches": 3},
+    "mount": {
+        "mountpoint": "/mnt/vex",
+        "mounted_by": "mount(2)",
+        "reader": "hybrid",
+        "init_flags": ["PARALLEL_DIROPS", "HANDLE_KILLPRIV_V2"],
+    },
+    "volume": {
+        "read_only": False,
+        "failure": None,
+        "logged_lsn": 20,
+        "durable_lsn": 12,
+        "state_lsn": 10,
+        "inodes": 19,
+        "journal": {
+            "records": 20,
+            "bytes": 15_100,
+            "batches": 1,
+            "files": 1,
+            "file_bytes": 26_400,
+            "buffered_bytes": 1_707,
+        },
+        "segments": {
+            "segments": 2,
+            "live_bytes": 100_000,
+            "queued_bytes": 10_000,
+            "mismatches": 0,
+        },
+        "pool": {
+            "dirty_bytes": 237_320,
+            "dirty_files": 14,
+            "flushed_bytes": 100_000,
+            "inline_bytes": 900,
+            "cold_bytes": 64_000,
+            "waits": 0,
+            "pages": [
+                {
+                    "page_bytes": page_bytes,
+                    "slabs": 1,
+                    "pages_used": 13,
+                    "pages_free": 3,
+                    "hits": 100,
+                    "misses": 7,
+                    "evictions": 2,
+                }
+                for page_bytes in (4_096, 65_536, 1_048_576)
+            ],
+        },
+        "state": {"uncommitted_rows": 37, "nodes": 19, "names": 18},
+        "disk": {"free": 83_215_446_016, "total": 270_553_174_016},
+    },
+}

@@ -16,9 +16,9 @@ from vexfs_fuse.quantities import toml_literal
 
 MOUNT_WORDS: Final = {
     "rw": ("ro", "false"),
-    "suid": ("nosuid", "false"),
-    "dev": ("nodev", "false"),
-    "exec": ("noexec", "false"),
+    "nosuid": ("suid", "false"),
+    "nodev": ("dev", "false"),
+    "noexec": ("exec", "false"),
     "relatime": ("atime", "relatime"),
     "noatime": ("atime", "noatime"),
     "strictatime": ("atime", "strictatime"),

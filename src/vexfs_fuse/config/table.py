@@ -118,9 +118,11 @@ class Config:
     fsname: str = _option(
         "vexfs", Kind("text", str, str), "The source that findmnt and df show for the mount."
     )
-    nosuid: bool = _option(False, SWITCH, "Ignore set-user-ID and set-group-ID bits.")
-    nodev: bool = _option(False, SWITCH, "Ignore device nodes.")
-    noexec: bool = _option(False, SWITCH, "Run no programs from the volume.")
+    suid: bool = _option(
+        False, SWITCH, "Honour set-user-ID and set-group-ID bits; only for mounts made by root."
+    )
+    dev: bool = _option(False, SWITCH, "Honour device nodes; only for mounts made by root.")
+    exec: bool = _option(True, SWITCH, "Let programs on the volume be run.")
     atime: str = _option(
         "relatime",
         choice("relatime", "noatime", "strictatime"),

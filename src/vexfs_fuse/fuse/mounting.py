@@ -125,7 +125,7 @@ def prepare(path: Path) -> Path:
     whole = Path(os.path.realpath(path))
     there = mount_at(whole)
     if there is not None and there.kind == FILE_SYSTEM_TYPE:
-        if _answers(whole):
+        if answers(whole):
             raise MountFailed(f"{whole} is a mounted vexfs already")
         unmount(whole, lazy=True)
     try:
@@ -137,7 +137,8 @@ def prepare(path: Path) -> Path:
     return whole
 
 
-def _answers(path: Path) -> bool:
+def answers(path: Path) -> bool:
+    """Return whether a daemon stands behind the mount at `path`."""
     try:
         os.stat(path)
     except OSError as cause:

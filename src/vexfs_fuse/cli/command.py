@@ -1,0 +1,32 @@
+"""What a command of `vexfs` is, and the exit codes that all of them share."""
+
+import argparse
+from collections.abc import Callable
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Exit(IntEnum):
+    """Exit codes; a command's help tells those that only it has."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+
+
+class Command(NamedTuple):
+    """One command: its name and help, its arguments, what it does.
+
+    `run` returns an exit code or raises a `VexfsError`, which `main` tells and turns into `FAILED`.
+    """
+
+    name: str
+    help: str
+    examples: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+    exit_codes: str = ""
+
+
+def no_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add none."""

@@ -1,0 +1,156 @@
+"""`vexfs doctor`: what this machine lacks, and what to do about it."""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from vexfs_fuse.cli import mounted
+from vexfs_fuse.cli.command import Command, Exit
+from vexfs_fuse.cli.options import add_store, effective_options
+from vexfs_fuse.config import Config
+from vexfs_fuse.fuse import mounting
+from vexfs_fuse.quantities import approximate_size
+from vexfs_fuse.units import GIB
+
+FREE_BYTES_LOW: Final = GIB
+KERNEL_LEAST: Final = (5, 15)
+FUSE_CONF: Final = Path("/etc/fuse.conf")
+MOUNT_HELPER: Final = Path("/sbin/mount.fuse.vexfs")
+
+
+class Grade(StrEnum):
+    """How a finding is to be taken."""
+
+    GOOD = "good"
+    HINT = "hint"
+    BAD = "bad"
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at, and what to do if it is not good."""
+
+    subject: str
+    grade: Grade
+    told: str
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_store(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Look at everything; fail if something keeps volumes from being mounted."""
+    config = effective_options(arguments).config
+    findings = [look(config) for look in LOOKS]
+    if arguments.json:
+        print(json.dumps([finding._asdict() for finding in findings], indent=1))
+    else:
+        print("\n".join(_lines(findings)))
+    return Exit.FAILED if any(finding.grade is Grade.BAD for finding in findings) else Exit.OK
+
+
+def _lines(findings: list[Finding]) -> Iterator[str]:
+    width = max(len(finding.subject) for finding in findings)
+    for subject, grade, told in findings:
+        yield f"{grade:<4}  {subject:<{width}}  {told}"
+
+
+def _kernel(_: Config) -> Finding:
+    release = platform.release()
+    version = tuple(int(part) for part in release.split("-")[0].split(".")[:2])
+    if version < KERNEL_LEAST:
+        return Finding("kernel", Grade.HINT, f"{release} is older than what is tested here")
+    return Finding("kernel", Grade.GOOD, release)
+
+
+def _device(_: Config) -> Finding:
+    if not Path(mounting.DEVICE).exists():
+        return Finding(
+            "/dev/fuse",
+            Grade.BAD,
+            "missing: modprobe fuse; in a container start it with --device /dev/fuse",
+        )
+    if not os.access(mounting.DEVICE, os.R_OK | os.W_OK):
+        return Finding("/dev/fuse", Grade.BAD, "not ours to open: chmod 666 /dev/fuse")
+    return Finding("/dev/fuse", Grade.GOOD, "can be opened")
+
+
+def _helper(_: Config) -> Finding:
+    place = shutil.which(mounting.HELPER)
+    if os.geteuid() == 0:
+        return Finding(mounting.HELPER, Grade.GOOD, "not needed by root")
+    if place is None:
+        return Finding(mounting.HELPER, Grade.BAD, "missing: apt install fuse3")
+    if not Path(place).stat().st_mode & 0o4000:
+        return Finding(mounting.HELPER, Grade.BAD, f"not set-user-ID: chmod u+s {place}")
+    return Finding(mounting.HELPER, Grade.GOOD, place)
+
+
+def _allow_other(_: Config) -> Finding:
+    if os.geteuid() == 0:
+        return Finding("allow_other", Grade.GOOD, "root may always")
+    try:
+        words = {line.strip() for line in FUSE_CONF.read_text().splitlines()}
+    except OSError:
+        words = set()
+    if "user_allow_other" in words:
+        return Finding("allow_other", Grade.GOOD, f"{FUSE_CONF} permits it")
+    return Finding("allow_other", Grade.HINT, f"needs the line user_allow_other in {FUSE_CONF}")
+
+
+def _fstab(_: Config) -> Finding:
+    if MOUNT_HELPER.exists():
+        return Finding("fstab", Grade.GOOD, str(MOUNT_HELPER))
+    return Finding(
+        "fstab", Grade.HINT, f"mount(8) does not find us: link mount.fuse.vexfs to {MOUNT_HELPER}"
+    )
+
+
+def _store(config: Config) -> Finding:
+    place = next(path for path in (config.store, *config.store.parents) if path.exists())
+    if not os.access(place, os.W_OK | os.X_OK):
+        return Finding("store", Grade.BAD, f"{place} is not ours to write to")
+    free_bytes = shutil.disk_usage(place).free
+    told = f"{config.store}: {approximate_size(free_bytes)} free"
+    return Finding("store", Grade.HINT if free_bytes < FREE_BYTES_LOW else Grade.GOOD, told)
+
+
+def _mounts(_: Config) -> Finding:
+    points = mounted.mount_points()
+    dead = [point for point in points if not mounting.answers(point)]
+    if dead:
+        return Finding(
+            "mounts",
+            Grade.HINT,
+            f"without a daemon: {', '.join(map(str, dead))}; vexfs umount them",
+        )
+    return Finding("mounts", Grade.GOOD, ", ".join(map(str, points)) or "none")
+
+
+LOOKS: Final[tuple[Callable[[Config], Finding], ...]] = (
+    _kernel,
+    _device,
+    _helper,
+    _allow_other,
+    _fstab,
+    _store,
+    _mounts,
+)
+
+COMMAND = Command(
+    "doctor",
+    "Look at this machine: can volumes be mounted, and what is missing?",
+    """
+    vexfs doctor
+    vexfs doctor --json
+    """,
+    _add_arguments,
+    run,
+)

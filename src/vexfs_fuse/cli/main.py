@@ -1,0 +1,93 @@
+"""The command `vexfs`: finds the subcommand, runs it, tells its failure in one line."""
+
+import argparse
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import Final
+
+from vexfs_fuse.cli import (
+    backup,
+    completions,
+    config,
+    doctor,
+    fsck,
+    journal,
+    mount,
+    restore,
+    status,
+    umount,
+    version,
+)
+from vexfs_fuse.cli.command import Command, Exit
+from vexfs_fuse.errors import VexfsError
+
+COMMANDS: Final = (
+    mount.COMMAND,
+    umount.COMMAND,
+    status.COMMAND,
+    journal.COMMAND,
+    fsck.COMMAND,
+    backup.COMMAND,
+    restore.COMMAND,
+    config.COMMAND,
+    doctor.COMMAND,
+    completions.COMMAND,
+    version.COMMAND,
+)
+
+_COMMON_EXIT_CODES: Final = "0 done, 1 failed (standard error says why), 2 wrong usage"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `vexfs` with these arguments; return its exit code."""
+    parsed = make_parser().parse_args(arguments)
+    command: Command = parsed.command
+    try:
+        code = command.run(parsed)
+        sys.stdout.flush()
+    except VexfsError as error:
+        return _tell(error)
+    except BrokenPipeError:
+        # The reader of our output has seen enough; Python must not complain while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except OSError as error:
+        return _tell(f"{error.filename or command.name}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        return _tell("interrupted")
+    return code
+
+
+def _tell(failure: object) -> int:
+    print(f"vexfs: {failure}", file=sys.stderr)
+    return Exit.FAILED
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="vexfs",
+        description="A file system whose files carry meaning.",
+        epilog="`vexfs COMMAND --help` shows a command's options and examples.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        below = commands.add_parser(
+            command.name,
+            help=command.help,
+            description=command.help,
+            epilog=_epilog(command),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        command.add_arguments(below)
+        below.set_defaults(command=command)
+    return parser
+
+
+def _epilog(command: Command) -> str:
+    examples = textwrap.indent(textwrap.dedent(command.examples).strip(), "  ")
+    return f"examples:\n{examples}\n\nexit codes:\n  {command.exit_codes or _COMMON_EXIT_CODES}"

@@ -1,0 +1,269 @@
+"""Every metric in one table: name, kind, labels, help, and where its values come from.
+
+That is the recorder, or a path into the daemon's status, so that nothing is counted twice.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from vexfs_fuse.observe.recorder import Recorder
+
+COUNTER: Final = "counter"
+GAUGE: Final = "gauge"
+HISTOGRAM: Final = "histogram"
+
+Status = Mapping[str, Any]
+Labels = tuple[str, ...]
+Values = Iterable[tuple[Labels, Any]]
+
+
+class Metric(NamedTuple):
+    """One row of the table.
+
+    `source` is a function of recorder and status, or a path into the status.  In a path `*` takes
+    every key of a mapping as a label, `*NAME` every member of a list, labelled by its field NAME.
+    """
+
+    name: str
+    kind: str
+    labels: Labels
+    help: str
+    source: Callable[[Recorder, Status], Values] | str
+
+
+_PAGES: Final = "volume.pool.pages.*page_bytes"
+
+METRICS: Final = (
+    Metric(
+        "vexfs_requests",
+        COUNTER,
+        ("operation", "errno"),
+        "Requests of the kernel by operation and the errno they were answered with.",
+        lambda recorder, _: recorder.requests().items(),
+    ),
+    Metric(
+        "vexfs_request_seconds",
+        HISTOGRAM,
+        ("operation",),
+        "Time from a request's arrival to its answer.",
+        lambda recorder, _: (((name,), row) for name, row in recorder.latency.items()),
+    ),
+    Metric(
+        "vexfs_request_bytes",
+        COUNTER,
+        ("direction",),
+        "File contents that read requests got and write requests brought.",
+        lambda recorder, _: [
+            (("read",), recorder.bytes_read),
+            (("write",), recorder.bytes_written),
+        ],
+    ),
+    Metric(
+        "vexfs_events",
+        COUNTER,
+        ("event",),
+        "What was counted besides requests: kernel cache hints, waits.",
+        lambda recorder, _: (((event,), n) for event, n in recorder.events.items()),
+    ),
+    Metric(
+        "vexfs_loop_stall_seconds",
+        HISTOGRAM,
+        (),
+        "How late the event loop came back to a timer, once a second.",
+        lambda recorder, _: [((), recorder.stalls)],
+    ),
+    Metric(
+        "vexfs_read_only",
+        GAUGE,
+        (),
+        "1 when the volume takes no changes; the status and the log say why.",
+        "volume.read_only",
+    ),
+    Metric("vexfs_inodes", GAUGE, (), "Inodes in the volume.", "volume.inodes"),
+    Metric(
+        "vexfs_journal_lsn",
+        GAUGE,
+        ("reached",),
+        "Last record that was logged, is durable, and is in the committed state view.",
+        lambda _, status: [
+            ((reached,), status["volume"][f"{reached}_lsn"])
+            for reached in ("logged", "durable", "state")
+        ],
+    ),
+    Metric(
+        "vexfs_journal_records",
+        COUNTER,
+        (),
+        "Records appended since the mount.",
+        "volume.journal.records",
+    ),
+    Metric(
+        "vexfs_journal_bytes",
+        COUNTER,
+        (),
+        "Bytes of records written since the mount.",
+        "volume.journal.bytes",
+    ),
+    Metric(
+        "vexfs_journal_syncs",
+        COUNTER,
+        (),
+        "Group commits that synced the journal since the mount.",
+        "volume.journal.batches",
+    ),
+    Metric(
+        "vexfs_journal_lag_bytes",
+        GAUGE,
+        (),
+        "Bytes of records that are not durable yet.",
+        "volume.journal.buffered_bytes",
+    ),
+    Metric(
+        "vexfs_journal_files",
+        GAUGE,
+        (),
+        "Journal files kept.",
+        "volume.journal.files",
+    ),
+    Metric(
+        "vexfs_journal_file_bytes",
+        GAUGE,
+        (),
+        "Bytes of all journal files kept.",
+        "volume.journal.file_bytes",
+    ),
+    Metric(
+        "vexfs_state_uncommitted_rows",
+        GAUGE,
+        (),
+        "Rows of the state view that are in memory only; the journal has them all.",
+        "volume.state.uncommitted_rows",
+    ),
+    Metric(
+        "vexfs_cached_nodes",
+        GAUGE,
+        (),
+        "Inodes in memory.",
+        "volume.state.nodes",
+    ),
+    Metric(
+        "vexfs_cached_names",
+        GAUGE,
+        (),
+        "Directory entries in memory.",
+        "volume.state.names",
+    ),
+    Metric(
+        "vexfs_pool_hits",
+        COUNTER,
+        ("page_bytes",),
+        "Reads and writes that found their page in the pool (the hot tier).",
+        f"{_PAGES}.hits",
+    ),
+    Metric(
+        "vexfs_pool_misses",
+        COUNTER,
+        ("page_bytes",),
+        "Pages that had to be taken from the pool's free ones, new or filled from a segment.",
+        f"{_PAGES}.misses",
+    ),
+    Metric(
+        "vexfs_pool_evictions",
+        COUNTER,
+        ("page_bytes",),
+        "Clean pages that made room for others.",
+        f"{_PAGES}.evictions",
+    ),
+    Metric(
+        "vexfs_pool_pages_used",
+        GAUGE,
+        ("page_bytes",),
+        "Pages that hold contents.",
+        f"{_PAGES}.pages_used",
+    ),
+    Metric(
+        "vexfs_pool_pages_free",
+        GAUGE,
+        ("page_bytes",),
+        "Free pages in slabs of this size.",
+        f"{_PAGES}.pages_free",
+    ),
+    Metric(
+        "vexfs_pool_dirty_bytes",
+        GAUGE,
+        (),
+        "Contents written by programs and not flushed to a segment yet.",
+        "volume.pool.dirty_bytes",
+    ),
+    Metric(
+        "vexfs_pool_waits",
+        COUNTER,
+        (),
+        "Writes that had to wait for room in a pool full of dirty pages.",
+        "volume.pool.waits",
+    ),
+    Metric(
+        "vexfs_cold_read_bytes",
+        COUNTER,
+        (),
+        "Contents read from segments (the warm tier) because the pool did not have them.",
+        "volume.pool.cold_bytes",
+    ),
+    Metric(
+        "vexfs_flushed_bytes",
+        COUNTER,
+        (),
+        "Contents flushed to segments.",
+        "volume.pool.flushed_bytes",
+    ),
+    Metric(
+        "vexfs_inline_bytes",
+        COUNTER,
+        (),
+        "Contents flushed inside journal records.",
+        "volume.pool.inline_bytes",
+    ),
+    Metric(
+        "vexfs_segments",
+        GAUGE,
+        (),
+        "Segment files.",
+        "volume.segments.segments",
+    ),
+    Metric(
+        "vexfs_segment_live_bytes",
+        GAUGE,
+        (),
+        "Bytes in segments that files use.",
+        "volume.segments.live_bytes",
+    ),
+    Metric(
+        "vexfs_segment_queued_bytes",
+        GAUGE,
+        (),
+        "Bytes on their way to segments.",
+        "volume.segments.queued_bytes",
+    ),
+    Metric(
+        "vexfs_checksum_mismatches",
+        COUNTER,
+        (),
+        "Reads of stored contents that did not match their checksum, answered EIO.",
+        "volume.segments.mismatches",
+    ),
+    Metric(
+        "vexfs_store_free_bytes",
+        GAUGE,
+        (),
+        "Free space of the store's disk.",
+        "volume.disk.free",
+    ),
+    Metric(
+        "vexfs_store_total_bytes",
+        GAUGE,
+        (),
+        "Size of the store's disk.",
+        "volume.disk.total",
+    ),
+)
+"""The table.  What a scrape cannot tell apart, `vexfs status` shows under the same path."""
