@@ -274,7 +274,7 @@ class Vfs:
         if ino >= VIRTUAL_FROM:
             return self._handles.add(self._virtual.open(ino, flags, who)), True, False
         node = self._nodes.get(ino) or self._tree.node(ino)
-        if flags & TRUNCATE_FLAG and flags & WRITE_FLAGS:
+        if flags & TRUNCATE_FLAG:  # for reading, too: the kernel has asked for write permission
             self._files.resize(node, 0, who)
         if self._atime == "relatime" and self._now_ns() - node.atime > DAY_NS:
             self._move_atime(node)

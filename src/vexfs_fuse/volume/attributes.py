@@ -23,6 +23,8 @@ from vexfs_fuse.volume.writer import SYSTEM, Caller, Writer
 XATTR_LIST_BYTES_MAX = 64 * 1024
 """All names of one inode together, each with its NUL: what listxattr(2) can return."""
 
+TIME_NS_MAX = 2**63 - 1
+
 PREFIXES = (b"user.", b"trusted.", b"security.")
 
 
@@ -56,6 +58,7 @@ class AttributeChanges:
         NoSpace, ReadOnly
         """
         mode = wanted.mode & 0o7777 if wanted.mode is not None else None
+        atime, mtime = _in_range(wanted.atime), _in_range(wanted.mtime)
         owner_moves = wanted.uid is not None or wanted.gid is not None
         if owner_moves and not node.is_dir:
             mode = without_set_id(node.mode if mode is None else mode) & 0o7777
@@ -64,9 +67,7 @@ class AttributeChanges:
         if mode is not None and node.xattr_count:
             access = self._access_list(node, mode)
         self._writer.admit()
-        change = AttributesSet(
-            mode, wanted.uid, wanted.gid, wanted.atime, wanted.mtime, access, uncapable
-        )
+        change = AttributesSet(mode, wanted.uid, wanted.gid, atime, mtime, access, uncapable)
         self._writer.commit(node.ino, change, who)
 
     def _access_list(self, node: Node, mode: int) -> bytes | None:
@@ -177,6 +178,11 @@ class AttributeChanges:
             raise NoAttribute
         self._writer.admit()
         self._writer.commit(node.ino, XattrRemoved(name, None), who)
+
+
+def _in_range(time_ns: int | None) -> int | None:
+    """Return the nearest time that the format holds: 1677-09-21 to 2262-04-11."""
+    return None if time_ns is None else max(-TIME_NS_MAX, min(time_ns, TIME_NS_MAX))
 
 
 def without_set_id(mode: int) -> int:
