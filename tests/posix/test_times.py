@@ -14,6 +14,7 @@ from tests.support.syscalls import UTIME_NOW, UTIME_OMIT, refused, utimensat
 NS = 1_000_000_000
 CLOCK_STEP_NS = 20_000_000
 LONG_AGO = (1_000, 7)
+EARLIEST_NS, LATEST_NS = -(2**63), 2**63 - 1
 
 INSTANTS = {
     "one nanosecond after 1970": 1,
@@ -22,7 +23,7 @@ INSTANTS = {
     "1901": -(2**31) * NS,
     "2038": 2**31 * NS,
     "2106": 2**32 * NS + 999_999_999,
-    "2400": 13_569_465_600 * NS + 123_456_789,
+    "2261": 9_183_110_400 * NS + 123_456_789,
 }
 
 
@@ -44,6 +45,17 @@ def test_an_instant_is_kept_to_the_nanosecond(file: Path, instant: str) -> None:
     os.utime(file, ns=(INSTANTS[instant], INSTANTS[instant] + 1))
     found = file.stat()
     assert (found.st_atime_ns, found.st_mtime_ns) == (INSTANTS[instant], INSTANTS[instant] + 1)
+
+
+@pytest.mark.parametrize("s", [13_569_465_600, -13_569_465_600, 2**55, -(2**55)])
+def test_an_instant_centuries_away_is_kept_or_becomes_the_nearest_possible(
+    file: Path, s: int
+) -> None:
+    utimensat(file, (s, 5), (s, 5))
+    nearest = LATEST_NS if s > 0 else EARLIEST_NS
+    assert file.stat().st_mtime_ns in (s * NS + 5, nearest)
+    with file.open("rb") as reader:
+        os.fsync(reader.fileno())
 
 
 def test_omitted_times_stay(file: Path) -> None:

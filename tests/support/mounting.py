@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
-OPTIONS: Final = "allow_other,default_permissions,dev,suid"
+import vexfs_fuse
+
+OPTIONS: Final = "allow_other,default_permissions,dev,suid,metrics=none"
 START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 60.0
 POLL_S: Final = 0.02
+SOURCE: Final = Path(vexfs_fuse.__file__).parents[1]
 _LOUD: Final = re.compile(r"\b(WARNING|ERROR|CRITICAL|Traceback)\b")
 
 
@@ -97,8 +100,9 @@ class MountedVolume:
 
     def _environment(self) -> dict[str, str]:
         """The daemon's surroundings: its own places, so that no test meets another's store."""
-        places = {"XDG_RUNTIME_DIR": "run", "XDG_CONFIG_HOME": "config", "XDG_DATA_HOME": "data"}
-        return os.environ | {name: str(self.directory / place) for name, place in places.items()}
+        kinds = ("RUNTIME_DIR", "CONFIG_HOME", "DATA_HOME", "STATE_HOME", "CACHE_HOME")
+        places = {f"XDG_{kind}": str(self.directory / kind.lower()) for kind in kinds}
+        return os.environ | places | {"PYTHONPATH": str(SOURCE)}
 
     def _wait_until_mounted(self) -> None:
         assert self._daemon is not None
