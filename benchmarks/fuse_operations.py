@@ -6,14 +6,14 @@ usage: python -m benchmarks.fuse_operations [--quick] [--clients 1,8] [--placeme
 
 import argparse
 import contextlib
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import report, systems
-from benchmarks.harness import Comparison, Plan, Row, compare, end_on_sigterm
+from benchmarks.commandline import end_on_sigterm, numbers, parser, progress, words
+from benchmarks.harness import Comparison, Plan, Row, compare
 from benchmarks.machine import BusinessMeter, machine
 from benchmarks.placement import placement
 
@@ -84,33 +84,14 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="under three minutes, less steady")
-    parser.add_argument("--clients", default=[1, 8], type=_numbers)
-    parser.add_argument("--placement", default="pinned", choices=["pinned", "free"])
-    parser.add_argument("--systems", default=["c", "python", "vexfs"], type=_words)
-    parser.add_argument("--only", default=[], type=_words, help="operations of clients/load --list")
-    parser.add_argument("--options", default="metrics=127.0.0.1:0", help="vexfs's mount options")
-    parser.add_argument("--vexfs", help="the command to use as `vexfs`")
-    parser.add_argument("--work", type=Path, help="where stores are kept: a directory on a disk")
-    parser.add_argument("--json", type=Path, help="write everything measured to this file")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--seconds", type=float, help="length of one measurement")
-    return parser.parse_args()
-
-
-def _numbers(text: str) -> list[int]:
-    return [int(word) for word in text.split(",")]
-
-
-def _words(text: str) -> list[str]:
-    return text.split(",")
-
-
-def _system(name: str, arguments: argparse.Namespace) -> systems.System:
-    if name == "vexfs":
-        return systems.vexfs(arguments.options, arguments.vexfs)
-    return {"c": systems.c_floor, "python": systems.python_floor}[name]()
+    options = parser(__doc__, quick="less steady, and only what has a target: three minutes")
+    options.add_argument("--clients", default=[1, 8], type=numbers)
+    options.add_argument("--placement", default="pinned", choices=["pinned", "free"])
+    options.add_argument("--systems", default=["c", "python", "vexfs"], type=words)
+    options.add_argument("--only", default=[], type=words, help="operations of clients/load --list")
+    options.add_argument("--rounds", type=int)
+    options.add_argument("--seconds", type=float, help="length of one measurement")
+    return options.parse_args()
 
 
 def _measure(
@@ -128,21 +109,16 @@ def _measure(
     comparisons = []
     with contextlib.ExitStack() as stack:
         mounted = [
-            stack.enter_context(_system(name, arguments).mounted(work, place.daemon_prefix()))
+            stack.enter_context(systems.named(name, arguments).mounted(work, place.daemon_prefix()))
             for name in arguments.systems
         ]
         disk = stack.enter_context(systems.disk().mounted(work))
         for row in rows:
-            _progress(f"{row.title}, {clients} client{'s' if clients > 1 else ''}")
+            progress(f"{row.title}, {clients} client{'s' if clients > 1 else ''}")
             beside = [disk] if row.operation in ON_DISK else []
             comparisons.append(compare(row, [*mounted, *beside], plan))
-    _progress("")
+    progress("")
     return comparisons
-
-
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def readable(results: Sequence[dict[str, Any]]) -> str:

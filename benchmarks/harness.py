@@ -7,7 +7,6 @@ beside them hits all alike; a ratio is the median of the rounds' ratios.
 import contextlib
 import itertools
 import json
-import signal
 import statistics
 import subprocess
 from collections.abc import Sequence
@@ -182,8 +181,3 @@ def run_load(
         raise LoadFailed(f"{operation}: {error}") from error
     sample: dict[str, Any] = json.loads(answer.stdout)
     return sample
-
-
-def end_on_sigterm() -> None:
-    """Let SIGTERM unwind the stack like an interrupt, so that what is mounted is unmounted."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from benchmarks import report, systems
-from benchmarks.harness import end_on_sigterm
+from benchmarks.commandline import end_on_sigterm, parser, words
 from benchmarks.machine import BusinessMeter, machine
 
 TRACING: Final = Path("/sys/kernel/tracing")
@@ -282,12 +282,11 @@ def main() -> None:
     arguments = _arguments()
     end_on_sigterm()
     meter = BusinessMeter()
-    known = {"c": systems.c_floor, "python": systems.python_floor, "vexfs": systems.vexfs}
     counts = {}
-    with tempfile.TemporaryDirectory(prefix="vexfs-counts-") as work:
+    with tempfile.TemporaryDirectory(prefix="vexfs-counts-", dir=arguments.work) as work:
         described = machine(Path(work))
-        for name in arguments.systems.split(","):
-            with known[name]().mounted(Path(work)) as mounted:
+        for name in arguments.systems:
+            with systems.named(name, arguments).mounted(Path(work)) as mounted:
                 counts[name] = count(mounted)
     results = report.document("request_counts", described, meter.end(), {"repeats": REPEATS})
     results["results"] = {
@@ -304,11 +303,9 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="changes nothing: counts are quick")
-    parser.add_argument("--systems", default="c,python,vexfs")
-    parser.add_argument("--json", type=Path)
-    return parser.parse_args()
+    options = parser(__doc__, quick="nothing: counting is quick")
+    options.add_argument("--systems", default=["c", "python", "vexfs"], type=words)
+    return options.parse_args()
 
 
 def readable(results: dict[str, Any], names: list[str]) -> str:

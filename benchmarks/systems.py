@@ -1,5 +1,6 @@
 """The file systems under measurement: how each is mounted, watched while it settles, and ended."""
 
+import argparse
 import contextlib
 import os
 import shlex
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import programs
+from benchmarks.commandline import OPTIONS
 
 MOUNT_TIMEOUT_S: Final = 60.0
 END_TIMEOUT_S: Final = 60.0
@@ -175,7 +177,7 @@ def python_floor() -> System:
     )
 
 
-def vexfs(options: str = "metrics=127.0.0.1:0", command: str | None = None) -> System:
+def vexfs(options: str = OPTIONS, command: str | None = None) -> System:
     """Return vexfs with everything on: journal, durability at 1 s, metrics."""
     return System(
         "vexfs",
@@ -190,6 +192,25 @@ def vexfs(options: str = "metrics=127.0.0.1:0", command: str | None = None) -> S
 def disk() -> System:
     """Return the disk's own file system, which stores and plain directories are on."""
     return System("disk", "the disk's own file system", ())
+
+
+def peer() -> System:
+    """Return gocryptfs, a FUSE file system in Go that keeps its data, encrypted, on the disk."""
+    if not shutil.which("gocryptfs"):
+        raise programs.ToolMissing("apt-get install gocryptfs")
+    script = (
+        "test -e {store}/gocryptfs.conf"
+        " || gocryptfs -q -init -scryptn 10 -extpass 'echo bench' {store}"
+        " && exec gocryptfs -q -fg -extpass 'echo bench' {store} {mountpoint}"
+    )
+    return System("peer", "gocryptfs", ("sh", "-c", script))
+
+
+def named(name: str, options: argparse.Namespace) -> System:
+    """Return the system of that name, vexfs as the command line wants it."""
+    if name == "vexfs":
+        return vexfs(options.options, options.vexfs)
+    return {"c": c_floor, "python": python_floor, "disk": disk, "peer": peer}[name]()
 
 
 def _vexfs_command() -> tuple[str, ...]:
