@@ -6,7 +6,7 @@ Whoever comes while a batch is being written shares the next one.
 import logging
 import threading
 from queue import SimpleQueue
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import trio
 
@@ -21,6 +21,10 @@ ROOM_RETRY_S: Final = 0.01
 """Pause of a writer for whom there is no room although nothing waits to be written."""
 
 _log = logging.getLogger(__name__)
+
+
+Waiter: TypeAlias = tuple[Lsn, trio.lowlevel.Task]
+"""Who waits for which record to be durable."""
 
 
 class Batch(Protocol):
@@ -67,7 +71,7 @@ class Syncer:
         self._follower = follower
         self._interval_s = interval_s
         self._batches: SimpleQueue[Batch | None] = SimpleQueue()
-        self._waiters: list[tuple[Lsn, trio.lowlevel.Task]] = []
+        self._waiters: list[Waiter] = []
         self._room = trio.lowlevel.ParkingLot()
         self._busy = False
         self._again = False
@@ -103,14 +107,15 @@ class Syncer:
         """
         while lsn > self._volume.durable_lsn:
             self._refuse_if_failed()
-            self._waiters.append((lsn, trio.lowlevel.current_task()))
-            self._begin()
-            await trio.lowlevel.wait_task_rescheduled(self._leave)
+            self._begin()  # before this task waits: it may wake those who do
+            waiter = (lsn, trio.lowlevel.current_task())
 
-    def _leave(self, _raise_cancel: Any) -> trio.lowlevel.Abort:
-        me = trio.lowlevel.current_task()
-        self._waiters = [waiter for waiter in self._waiters if waiter[1] is not me]
-        return trio.lowlevel.Abort.SUCCEEDED
+            def leave(_raise_cancel: Any, waiter: Waiter = waiter) -> trio.lowlevel.Abort:
+                self._waiters.remove(waiter)  # runs in the task that cancels
+                return trio.lowlevel.Abort.SUCCEEDED
+
+            self._waiters.append(waiter)
+            await trio.lowlevel.wait_task_rescheduled(leave)
 
     def _refuse_if_failed(self) -> None:
         if self._volume.failure is not None:
