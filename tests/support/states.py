@@ -9,6 +9,7 @@ from vexfs_fuse.storage.state import Commit, State
 from vexfs_fuse.units import Lsn
 
 NAME = "state.sqlite3"
+LOG_HEADER_BYTES = 32
 
 
 class StateFiles:
@@ -21,28 +22,37 @@ class StateFiles:
     def __init__(self) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="vexfs-state-")
         self._copies = 0
+        self._synced_log = b""
         self.path = Path(self._directory.name, NAME)
+
+    def synced(self) -> None:
+        """Take note that the view at `path` has just been opened or checkpointed."""
+        self._synced_log = self._log(self.path).read_bytes()
 
     def after_kill(self) -> Path:
         """Return the path of the database as it is found when the process has been killed now."""
         self._copies += 1
-        copy = self.path.parent / f"crash{self._copies}"
-        copy.mkdir()
-        for suffix in ("", "-wal"):
-            source = self.path.with_name(NAME + suffix)
-            if source.exists():
-                shutil.copyfile(source, copy / source.name)
-        return copy / NAME
+        path = Path(self._directory.name, f"crash{self._copies}", NAME)
+        path.parent.mkdir()
+        shutil.copyfile(self.path, path)
+        shutil.copyfile(self._log(self.path), self._log(path))
+        return path
 
     def after_power_cut(self, rng: random.Random) -> Path:
-        """Return the path of a database that has lost some or all of what was not synced."""
+        """Return the path of a database that has lost some or all of what was not synced.
+
+        Behind the cut, the log is what it was at the last sync.  SQLite syncs the header of a log
+        that it starts over.
+        """
         path = self.after_kill()
-        log = path.with_name(NAME + "-wal")
-        if log.exists():
-            kept = rng.randint(0, log.stat().st_size)
-            with log.open("r+b") as file:
-                file.truncate(kept)
+        log = self._log(path).read_bytes()
+        kept = rng.randint(min(LOG_HEADER_BYTES, len(log)), len(log))
+        self._log(path).write_bytes(log[:kept] + self._synced_log[kept:])
         return path
+
+    @staticmethod
+    def _log(path: Path) -> Path:
+        return path.with_name(NAME + "-wal")
 
     def remove(self) -> None:
         """Remove the directory with all copies."""
