@@ -1,5 +1,9 @@
 """Contents over real segments on a simulated disk, with a dictionary where the state would be."""
 
+from typing import Any
+
+from tests.support.disks import SimulatedDisk
+from vexfs_fuse.pending import Pending
 from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.extents import Changes
 from vexfs_fuse.storage.pool import Pool
@@ -8,40 +12,40 @@ from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import MIB, Inode
 from vexfs_fuse.volume.contents import Contents
 
-from tests.support.disks import SimulatedDisk
-
 
 class StoredFiles:
-    """Does what the volume does with contents: applies, accounts, runs batches one after the other."""
+    """Does what the volume does with contents: apply, account, run batches one after the other."""
 
-    def __init__(self, *, pool_bytes: int = 4 * MIB, disk: SimulatedDisk | None = None) -> None:
-        self.disk = disk or SimulatedDisk()
+    def __init__(self, *, pool_bytes: int = 4 * MIB) -> None:
+        self.disk = SimulatedDisk()
         self.segments = Segments.open(self.disk, bytes(16))
         self.rows: dict[Inode, dict[int, Extent]] = {}
         self.sealed: list[SegmentBatch] = []
         self.nodes: dict[Inode, Node] = {}
         self.now_ns = 0
-        self.open_contents(pool_bytes)
+        self.start(pool_bytes)
 
-    def open_contents(self, pool_bytes: int) -> None:
+    def start(self, pool_bytes: int) -> None:
         """Begin with nothing in memory, as after a restart."""
         self.pool = Pool(pool_bytes)
         self.contents = Contents(self.pool, self.segments, self.load)
-        for node in list(self.nodes.values()):
-            self.reload(node)
+        for ino in self.nodes:
+            self.reload(ino)
 
     def load(self, ino: Inode) -> list[Extent]:
         return list(self.rows.get(ino, {}).values())
 
     def make(self) -> Node:
-        return self._remember(Node(Inode(len(self.nodes) + 2), 0o100644, *(0,) * 12, None, 0))
+        ino = Inode(len(self.nodes) + 2)
+        mode, nlink = 0o100644, 1
+        node = Node(ino, mode, 0, 0, nlink, 0, 0, 0, 0, 0, 0, 0, 0, Inode(0), None, 0)
+        self.nodes[ino] = node
+        return node
 
-    def reload(self, node: Node) -> Node:
-        """Let the node cache drop a node and read it again."""
-        return self._remember(Node(*node.row()))  # type: ignore[arg-type]
-
-    def _remember(self, node: Node) -> Node:
-        self.nodes[node.ino] = node
+    def reload(self, ino: Inode) -> Node:
+        """Let the cache drop a node and read it again."""
+        row: Any = self.nodes[ino].row()
+        node = self.nodes[ino] = Node(*row)
         return node
 
     def flush(self, node: Node, *, inline_allowed: bool = False) -> list[Extent]:
@@ -58,13 +62,16 @@ class StoredFiles:
         self.book(node, self.contents.resize(node, size), [])
         node.size = size
 
+    def forget(self, node: Node) -> None:
+        self.book(node, self.contents.forget(node), [])
+        node.size = 0
+
     def move(self, node: Node, extent: Extent) -> None:
         """Copy an extent into a frame of its own, as the compactor does."""
         data = memoryview(bytes(self.segments.read(extent, 0, extent.length)))
         staged = self.segments.stage(node.ino, extent.offset, [data], lambda: None)
-        moved = Extent(
-            extent.offset, extent.length, staged.segment, staged.position, 0, *staged[2:]
-        )
+        segment, position, frame_bytes, sums = staged
+        moved = Extent(extent.offset, extent.length, segment, position, 0, frame_bytes, sums)
         self.book(node, self.contents.adopt(node, [moved]), [moved])
 
     def book(self, node: Node, changes: Changes, written: list[Extent]) -> None:
@@ -99,18 +106,13 @@ class StoredFiles:
         while self.sealed:
             self.settle()
 
-    def write(self, node: Node, offset: int, data: bytes) -> object:
+    def write(self, node: Node, offset: int, data: bytes) -> Any:
         self.now_ns += 1
         return self.contents.write(node, offset, data, self.now_ns)
 
     def read(self, node: Node, offset: int, size: int) -> bytes:
         """Read to the end of all pendings."""
-        return answer(self.contents.read(node, offset, size))
-
-
-def answer(result: object) -> bytes:
-    """Run what is pending until there is an answer."""
-    while hasattr(result, "resume"):
-        result = result.resume(result.work())
-    assert isinstance(result, bytes | memoryview)
-    return bytes(result)
+        found = self.contents.read(node, offset, size)
+        while isinstance(found, Pending):
+            found = found.resume(found.work())
+        return bytes(found)

@@ -174,6 +174,7 @@ class ColdReads:
         data = _known(extent, fetched)
         if data is not None:
             self._store(page, extent.offset, data)
+            self.cold_bytes += extent.length
             return
         start, end = extent.offset, end_of(extent)
         target = self._table.view[page.base + start : page.base + end]

@@ -3,7 +3,7 @@
 from vexfs_fuse.storage.extents import ExtentMap
 from vexfs_fuse.storage.pool import SLOT_SHIFT, Counters
 from vexfs_fuse.tree.node import Node
-from vexfs_fuse.units import Slot
+from vexfs_fuse.units import FILE_BYTES_MAX, Slot
 from vexfs_fuse.volume.runs import Runs
 
 
@@ -48,6 +48,8 @@ class Page:
 
     Attributes
     ----------
+    end
+        Never beyond the largest size of a file, so that who writes within a page need not check it.
     content
         Whose page this is; None once it was dropped, though the writer thread may still read it.
     base
@@ -64,6 +66,7 @@ class Page:
         "counters",
         "dirty",
         "end",
+        "page_bytes",
         "queued",
         "slot",
         "start",
@@ -75,15 +78,11 @@ class Page:
     ) -> None:
         self.content: Content | None = content
         self.start = start
-        self.end = start + page_bytes
+        self.end = min(start + page_bytes, FILE_BYTES_MAX)
+        self.page_bytes = page_bytes
         self.slot = slot
         self.base = (slot << SLOT_SHIFT) - start
         self.counters = counters
         self.valid: Runs = []
         self.dirty = False
         self.queued: Runs | None = None
-
-    @property
-    def page_bytes(self) -> int:
-        """The size of the page."""
-        return self.end - self.start
