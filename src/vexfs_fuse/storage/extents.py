@@ -129,10 +129,11 @@ def end_of(extent: Extent) -> int:
 
 def cut(extent: Extent, start: int, end: int) -> Extent:
     """Return the part of `extent` that holds file bytes `start` to `end`."""
-    skipped = start - extent.offset
-    if not skipped and end - start == extent.length:
+    offset, length, segment, position, skip, frame_bytes, sums, inline = extent
+    skipped = start - offset
+    if not skipped and end - start == length:
         return extent
-    return extent._replace(offset=start, length=end - start, skip=extent.skip + skipped)
+    return Extent(start, end - start, segment, position, skip + skipped, frame_bytes, sums, inline)
 
 
 def _held(extents: Iterable[Extent]) -> int:

@@ -87,6 +87,9 @@ class ColdReads:
             self._table.give_back(pages)
         if missing:
             return Missing(missing, offset, end)
+        if len(pages) == 1:
+            base = pages[0].base
+            return self._table.view[base + offset : base + end]
         return _joined(list(self._walk(content, extents, offset, end)), fetched)
 
     def fetch(self, missing: Missing) -> list[Fetched]:
@@ -201,10 +204,12 @@ class ColdReads:
 
     def _walk_page(self, page: Page, extents: ExtentMap, offset: int, end: int) -> Iterator[Piece]:
         for start, stop in runs.parts(page.valid, offset, end):
-            yield from extents.pieces(offset, start - offset)
+            if offset < start:
+                yield from extents.pieces(offset, start - offset)
             yield self._table.view[page.base + start : page.base + stop]
             offset = stop
-        yield from extents.pieces(offset, end - offset)
+        if offset < end:
+            yield from extents.pieces(offset, end - offset)
 
 
 def _gaps(page: Page, extents: ExtentMap, start: int, end: int) -> list[Extent | Hole]:

@@ -12,6 +12,11 @@ Runs = list[int]
 def cover(runs: Runs, start: int, end: int) -> int:
     """Add bytes `start` to `end`; return how many of them were not in `runs`."""
     first, last = bisect_left(runs, start), bisect_right(runs, end)
+    if first == last:  # within one run or one gap, as most writes are
+        if first & 1:
+            return 0
+        runs[first:first] = (start, end)
+        return end - start
     known = _count_between(runs, first, last, start, end)
     runs[first:last] = ([] if first & 1 else [start]) + ([] if last & 1 else [end])
     return end - start - known

@@ -65,21 +65,36 @@ class WriteBack:
             extents = [self._inline(content, dirty[0], dirty[1])]
         else:
             extents = self._stage_frames(content)
-        for extent in extents:
-            self.discard(content, extent.offset, end_of(extent))
+        if end_of(extents[-1]) == dirty[-1]:
+            self._discard_all(content)
+        else:
+            self.discard(content, 0, end_of(extents[-1]))
         return extents
 
     def discard(self, content: Content, start: int, end: int) -> None:
         """Note that bytes `start` to `end`, at least one, are no longer dirty."""
         dirty = content.dirty
+        if not dirty:
+            return
+        if start <= dirty[0] and dirty[-1] <= end:
+            self._discard_all(content)
+            return
         cut = runs.parts(dirty, start, end)
         self.dirty_bytes -= runs.uncover(dirty, start, end)
         for first, last in cut:
             for page, _, _ in self._spans(content, first, last):
                 if page.dirty and not runs.overlaps(dirty, page.start, page.end):
                     self._table.clean(page)
-        if cut and not dirty:
-            del self.nodes[content.node.ino]
+
+    def _discard_all(self, content: Content) -> None:
+        dirty = content.dirty
+        for start, end in zip(dirty[::2], dirty[1::2], strict=True):
+            self.dirty_bytes -= end - start
+            for page, _, _ in self._spans(content, start, end):
+                if page.dirty:
+                    self._table.clean(page)
+        dirty.clear()
+        del self.nodes[content.node.ino]
 
     def _stage_frames(self, content: Content) -> list[Extent]:
         extents: list[Extent] = []
