@@ -1,7 +1,7 @@
-"""A mounted view without a volume: everything in dictionaries, for tests of the shell and its speed.
+"""A mounted view without a volume, all in dictionaries: for tests of the shell and its speed.
 
-Names can be made to misbehave: `slow...` is looked up by a pending that takes 50 ms, `bug...` raises what
-no handler should, `disk...` fails as a store does, `full...` waits for space once.
+Names can misbehave: `slow...` is looked up by a pending that takes 50 ms, `bug...` raises what no
+handler should, `disk...` fails as a store does, `full...` waits for space once.
 """
 
 import stat
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from vexfs_fuse.errors import DirectoryNotEmpty, Exists, NoAttribute, NotFound, StoreFailed
 from vexfs_fuse.pending import Durable, Pending, WaitForSpace
-from vexfs_fuse.units import ROOT, Inode, Lsn
+from vexfs_fuse.units import ROOT, Lsn
 
 SLOW_S = 0.05
 VIRTUAL_FROM = 1 << 62
@@ -31,8 +31,8 @@ class Entry:
     """One inode: attributes, and whatever its type holds."""
 
     __slots__ = (
-        "atime", "content", "ctime", "data", "gid", "ino", "mode", "mtime", "names", "nlink", "parent",
-        "rdev", "size", "stored", "target", "uid", "wire", "xattrs",
+        "atime", "content", "ctime", "data", "gid", "ino", "mode", "mtime", "names", "nlink",
+        "parent", "rdev", "size", "stored", "target", "uid", "wire", "xattrs",
     )  # fmt: skip
 
     def __init__(self, ino: int, mode: int, uid: int, gid: int, parent: int = 0) -> None:
@@ -81,7 +81,9 @@ class MemoryVfs:
         if name.startswith(b"full") and not self._waited:
             self._waited = True
             return WaitForSpace(lambda: self._misbehave(parent, name))
-        return Pending(lambda: time.sleep(SLOW_S), lambda _: self._counted(self._found(parent, name)))
+        return Pending(
+            lambda: time.sleep(SLOW_S), lambda _: self._counted(self._found(parent, name))
+        )
 
     def _found(self, parent: int, name: bytes) -> Entry:
         directory = self.entries[parent]
@@ -200,6 +202,10 @@ class MemoryVfs:
         return entry.size, entry.mtime, entry.ctime
 
     @staticmethod
+    def stored(entry: Entry) -> int:
+        return entry.stored
+
+    @staticmethod
     def is_virtual(ino: int) -> bool:
         return ino >= VIRTUAL_FROM
 
@@ -233,7 +239,9 @@ class MemoryVfs:
         self.handles[self._last_handle] = entry
         return self._last_handle
 
-    def create(self, parent: int, name: bytes, mode: int, flags: int, who: Any) -> tuple[int, Entry]:
+    def create(
+        self, parent: int, name: bytes, mode: int, flags: int, who: Any
+    ) -> tuple[int, Entry]:
         entry = self._make(parent, name, mode | stat.S_IFREG, who)
         return self._handle(entry), entry
 
@@ -315,6 +323,7 @@ class MemoryVolume:
         self.batch_lsns: list[Lsn] = []
         self.flushes = 0
         self.steps: list[Any] = []
+        self.crashes = False
 
     @property
     def logged_lsn(self) -> Lsn:
@@ -332,15 +341,21 @@ class MemoryVolume:
         self.batch_lsns.append(batch.lsn)
         self.durable_lsn = batch.lsn
 
+    def when_pressed(self, relief: Any) -> None:
+        self.relief = relief
+
+    def relieve(self) -> None:
+        return None
+
     def flush_aged(self, *, older_than_s: float = 0.0) -> Iterator[None]:
         self.flushes += 1
         return iter(())
 
     def maintain(self) -> Iterator[Any]:
+        if self.crashes:
+            raise RuntimeError("maintenance fails as no maintenance should")
         while self.steps:
             yield self.steps.pop(0)
 
     def status(self) -> dict[str, Any]:
         return {"durable_lsn": self.durable_lsn}
-
-

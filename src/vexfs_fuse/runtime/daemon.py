@@ -151,6 +151,7 @@ class Daemon:
             nursery.start_soon(self._obey, signals)
             nursery.start_soon(self._announce)
             nursery.start_soon(self._syncer.run)
+            nursery.start_soon(self._syncer.relieve, self._workers)
             nursery.start_soon(heartbeat, self._recorder, self._follower)
             nursery.start_soon(serve_metrics, config.metrics, self.metrics)
             nursery.start_soon(maintenance.run)

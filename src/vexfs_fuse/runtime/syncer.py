@@ -5,6 +5,7 @@ Whoever comes while a batch is being written shares the next one.
 
 import logging
 import threading
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -12,6 +13,8 @@ import trio
 
 from vexfs_fuse.errors import StoreFailed
 from vexfs_fuse.fuse.affinity import Follower
+from vexfs_fuse.pending import Pending
+from vexfs_fuse.runtime.workers import Workers
 from vexfs_fuse.units import Lsn
 
 FLUSH_SLICE_S: Final = 0.001
@@ -58,6 +61,14 @@ class Synced(Protocol):
         """Take note of what became of a batch."""
         ...
 
+    def when_pressed(self, relief: Callable[[], None]) -> None:
+        """Have `relief` called when much is dirty."""
+        ...
+
+    def relieve(self) -> Pending[None] | None:
+        """Return what writes dirty pages out, None when there are none."""
+        ...
+
     def flush_aged(self, *, older_than_s: float = 0.0) -> Any:
         """Stage dirty contents, file by file."""
         ...
@@ -73,6 +84,7 @@ class Syncer:
         self._batches: SimpleQueue[Batch | None] = SimpleQueue()
         self._waiters: list[Waiter] = []
         self._room = trio.lowlevel.ParkingLot()
+        self._pressure = trio.Event()
         self._busy = False
         self._again = False
         self._thread: threading.Thread | None = None
@@ -82,6 +94,7 @@ class Syncer:
     def start(self) -> None:
         """Start the thread; in the trio run that will use it."""
         self._token = trio.lowlevel.current_trio_token()
+        self._volume.when_pressed(self.press)
         self._thread = threading.Thread(target=self._write, name="vexfs-writer", daemon=True)
         self._thread.start()
 
@@ -129,14 +142,23 @@ class Syncer:
         StoreFailed
         """
         self._refuse_if_failed()
-        if not self._busy:
-            for _ in self._volume.flush_aged():
-                pass
-        self._begin()
-        if self._busy:
+        self.press()
+        with trio.move_on_after(ROOM_RETRY_S):
             await self._room.park()
-        else:
-            await trio.sleep(ROOM_RETRY_S)
+
+    def press(self) -> None:
+        """Have dirty pages written out soon."""
+        self._pressure.set()
+
+    async def relieve(self, workers: Workers) -> None:
+        """Write dirty pages out whenever they press, until cancelled."""
+        while True:
+            await self._pressure.wait()
+            self._pressure = trio.Event()
+            pending = self._volume.relieve()
+            if pending is not None:
+                pending.resume(await workers.run(pending.work))
+            self._room.unpark_all()
 
     async def run(self) -> None:
         """Flush what is dirty and sync, every interval, until cancelled."""

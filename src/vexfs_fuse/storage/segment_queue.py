@@ -1,8 +1,10 @@
 """Frames on their way to the disk: queued on the loop, written in a thread, settled on the loop."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
+from vexfs_fuse.errors import VexfsError
 from vexfs_fuse.storage.disk import Buffer, File
 from vexfs_fuse.units import KIB, MIB, Segment
 
@@ -37,9 +39,24 @@ class Trim(NamedTuple):
 
 
 class SegmentBatch:
-    """Frames that become durable together."""
+    """Frames that are written together.
 
-    __slots__ = ("chunks", "frames", "releases", "runs", "size_bytes", "sync_names", "trims")
+    `write_out` alone frees their memory; `write` makes them durable, and with them the batches that
+    were only written out before.
+    """
+
+    __slots__ = (
+        "chunks",
+        "earlier",
+        "failure",
+        "frames",
+        "releases",
+        "runs",
+        "size_bytes",
+        "sync_names",
+        "trims",
+        "written",
+    )
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
@@ -49,23 +66,48 @@ class SegmentBatch:
         self.chunks: list[memoryview] = []
         self.size_bytes = 0
         self.sync_names: Callable[[], None] | None = None  # when a file was created
+        self.earlier: list[SegmentBatch] = []
+        self.written = threading.Event()
+        self.failure: VexfsError | None = None
 
-    def write(self) -> None:
-        """Write and sync everything; called once, in the writer thread.
+    def write_out(self) -> None:
+        """Hand the bytes to the disk without waiting for it; called once, in a thread.
 
         Raises
         ------
-        StoreFailed
+        StoreFailed, NoSpace
+            When the disk refuses: neither this batch nor a later one can become durable.
+        """
+        try:
+            for run in self.runs:
+                run.file.pwritev(run.buffers, run.position)
+        except VexfsError as failure:
+            self.failure = failure
+            raise
+        finally:
+            self.written.set()
+
+    def write(self) -> None:
+        """Write out, and sync everything that was written; called once, in the writer thread.
+
+        Raises
+        ------
+        StoreFailed, NoSpace
             When the disk refuses; what is durable is then unknown.
         """
-        for run in self.runs:
-            run.file.pwritev(run.buffers, run.position)
-        for file in {run.segment: run.file for run in self.runs}.values():
+        self.write_out()
+        batches = [*self.earlier, self]
+        for batch in self.earlier:
+            batch.written.wait()
+            if batch.failure is not None:
+                raise batch.failure
+        for file in {run.segment: run.file for batch in batches for run in batch.runs}.values():
             file.datasync()
-        if self.sync_names is not None:
-            self.sync_names()
-        for trim in self.trims:
-            trim.file.truncate(trim.size_bytes)
+        for batch in batches:
+            if batch.sync_names is not None:
+                batch.sync_names()
+            for trim in batch.trims:
+                trim.file.truncate(trim.size_bytes)
 
 
 class SegmentQueue:

@@ -78,6 +78,7 @@ class Segments:
         self._tail = SegmentTail(self._files, self._queue, volume_id, segment_bytes, first_free)
         self._staged: dict[FrameKey, Sequence[Buffer]] = {}
         self._live: dict[Segment, int] = {}
+        self._unsynced: list[SegmentBatch] = []  # written out, or about to be
         self._unsettled_bytes = 0  # of sealed batches
         self._frames_staged = self._bytes_staged = self._frames_copied = 0
         self._reads = self._bytes_read = self._mismatches = 0
@@ -169,25 +170,43 @@ class Segments:
         return Staged(active.segment, position, length, sums)
 
     def seal(self) -> SegmentBatch | None:
-        """Return what was staged since the last call, for the writer thread; None for nothing."""
+        """Return what is to be written and synced, for the writer thread; None for nothing."""
+        if not self._queue.batch.runs and not self._unsynced:
+            return None
+        batch = self._take()
+        batch.earlier, self._unsynced = self._unsynced, []
+        return batch
+
+    def take_out(self) -> SegmentBatch | None:
+        """Return what was staged, to be written out now and synced with the next `seal`."""
         if not self._queue.batch.runs:
             return None
+        batch = self._take()
+        self._unsynced.append(batch)
+        return batch
+
+    def _take(self) -> SegmentBatch:
         batch = self._queue.take()
         self._unsettled_bytes += batch.size_bytes
         return batch
 
     def settle(self, batch: SegmentBatch, error: BaseException | None = None) -> None:
-        """Let go of a batch's memory once it is written; batches settle in the order of sealing.
+        """Let go of a sealed batch once it is durable.
 
         After an error the frames stay in memory, and readable: a volume that has turned read-only
         still shows what it had accepted.
         """
         if error is not None:
             return
+        self.settle_out(batch)
+        for durable in (*batch.earlier, batch):
+            for trim in durable.trims:
+                trim.file.close()
+
+    def settle_out(self, batch: SegmentBatch) -> None:
+        """Let go of the memory of a batch that was written out."""
         for key in batch.frames:
             del self._staged[key]
-        for trim in batch.trims:
-            trim.file.close()
         self._unsettled_bytes -= batch.size_bytes
         self._queue.recycle(batch)
         for release in batch.releases:

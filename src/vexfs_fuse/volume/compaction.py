@@ -43,6 +43,7 @@ class Compactor:
     def __init__(self, volume: "Volume") -> None:
         self._volume = volume
         self._waiting: list[tuple[Segment, Lsn]] = []  # emptied; dropped once the lsn is durable
+        self._full_at: dict[Segment, Lsn] = {}  # the last record when it was first seen complete
         self._given_up: set[Segment] = set()  # hold something that cannot be moved: fsck tells what
         self.moved_bytes = 0
         self.dropped_segments = 0
@@ -52,7 +53,7 @@ class Compactor:
         self._drop_emptied()
         waiting = {segment for segment, _ in self._waiting}
         for use in self._volume.segments.uses():
-            if use.segment in waiting or use.segment in self._given_up:
+            if use.segment in waiting or use.segment in self._given_up or not self._is_settled(use.segment):
                 continue
             if use.live_bytes == 0:
                 self._waiting.append((use.segment, self._volume.logged_lsn))
@@ -60,12 +61,18 @@ class Compactor:
                 yield from self._empty(use.segment)
                 return
 
+    def _is_settled(self, segment: Segment) -> bool:
+        """Whether all its frames are in the file: not before what had been logged when it was full is."""
+        full_at = self._full_at.setdefault(segment, self._volume.logged_lsn)
+        return full_at <= self._volume.durable_lsn
+
     def _drop_emptied(self) -> None:
         volume = self._volume
         kept = []
         for segment, lsn in self._waiting:
             if lsn <= volume.view.applied:
                 volume.segments.drop(segment)
+                self._full_at.pop(segment, None)
                 self.dropped_segments += 1
             else:
                 kept.append((segment, lsn))

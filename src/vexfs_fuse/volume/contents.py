@@ -18,6 +18,9 @@ from vexfs_fuse.volume.content import Content
 from vexfs_fuse.volume.pages import UNIT_SHIFT, PageTable
 from vexfs_fuse.volume.write_back import WriteBack
 
+PRESSURE_SHARE: Final = 8
+"""When more than this fraction (1/8) of the pool is dirty, it is time to write some of it out."""
+
 IDLE_MAX: Final = 1024
 """Contents without pages that keep their extent map, for whoever comes next."""
 
@@ -52,6 +55,8 @@ class Contents:
         self._cold_reads = ColdReads(self._table, segments)
         self._idle: OrderedDict[Inode, Content] = OrderedDict()
         self._waits = 0
+        self._pressure_bytes = len(pool.view) // PRESSURE_SHARE
+        self.on_pressure: Callable[[], None] = _nobody_cares
 
     def read(self, node: Node, offset: int, size: int) -> Bytes | Pending[Bytes]:
         """Return bytes of the file; fewer than `size` where it ends.
@@ -105,7 +110,7 @@ class Contents:
                 if dirty[-1] == offset:
                     dirty[-1] = end
                     self._write_back.dirty_bytes += size
-                else:
+                elif not dirty[0] <= offset < end <= dirty[1]:
                     self._write_back.dirty_bytes += runs.cover(dirty, offset, end)
                 if end > content.size:
                     content.size = end
@@ -265,6 +270,8 @@ class Contents:
             page.dirty = True
             position = stop
         self._write_back.dirty_bytes += runs.cover(content.dirty, offset, end)
+        if self._write_back.dirty_bytes > self._pressure_bytes:
+            self.on_pressure()
         return end - offset
 
     def _content(self, node: Node) -> Content:
@@ -292,3 +299,7 @@ class Contents:
             node = oldest.node
             if oldest.idle and not node.opens and node.content is oldest:
                 node.content = None
+
+
+def _nobody_cares() -> None:
+    """Do nothing, until somebody asks to be told of pressure."""

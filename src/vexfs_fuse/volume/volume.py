@@ -149,6 +149,29 @@ class Volume:
                 self._flush_quietly(node)
             yield
 
+    def when_pressed(self, relief: Callable[[], None]) -> None:
+        """Have `relief` called whenever much of the pool is dirty; it should see to `relieve`."""
+        self.contents.on_pressure = relief
+
+    def relieve(self) -> Pending[None] | None:
+        """Stage what is dirty, and return the work that writes it out so that its pages can be evicted.
+
+        Nothing becomes durable by that: segments are synced with the next batch.  One at a time.
+        """
+        for _ in self.flush_aged():
+            pass
+        batch = self.segments.take_out()
+        if batch is None:
+            return None
+
+        def settle(error: VexfsError | None) -> None:
+            if error is None:
+                self.segments.settle_out(batch)
+            else:
+                self.refuse_changes(f"a write to the store failed: {error}")
+
+        return Pending(_caught(batch.write_out), settle)
+
     def _flush_quietly(self, node: Node) -> None:
         """Flush one file; without space its pages stay dirty until there is some."""
         try:
