@@ -85,7 +85,11 @@ class Mounted:
         start = time.perf_counter()
         with open(self.place / "log", "ab") as log:
             self._process = subprocess.Popen(
-                [*prefix, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*prefix, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment(),
             )
         while not self._answers(bare):
             if self._process.poll() is not None or time.perf_counter() > start + MOUNT_TIMEOUT_S:
@@ -143,6 +147,11 @@ class Mounted:
             return 0
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def _environment(self) -> dict[str, str]:
+        """Return surroundings in which no daemon finds the user's configuration."""
+        kinds = ("CONFIG_HOME", "DATA_HOME", "STATE_HOME", "CACHE_HOME", "RUNTIME_DIR")
+        return os.environ | {f"XDG_{kind}": str(self.place / kind.lower()) for kind in kinds}
 
     def _answers(self, bare: int) -> bool:
         try:
