@@ -16,7 +16,9 @@ from vexfs_fuse.units import Inode, Lsn
 
 sizes = st.integers(0, 40) | st.integers(400, 1500)
 batches = st.lists(st.lists(sizes, min_size=1, max_size=4), max_size=6)
-seeds = st.integers(0, 2**32)
+ends = st.none() | st.integers(0, 2**32)
+lives_lived = st.lists(st.tuples(batches, st.integers(0, 40), ends), max_size=4)
+Lives = list[tuple[list[list[int]], int, int | None]]
 FILE_BYTES_MAX = 3000
 
 
@@ -54,19 +56,20 @@ class Life:
         self.settled = len(left)
         return journal
 
-    def crash(self, rng: Random) -> None:
-        """Come back after a power cut."""
-        self.disk = self.disk.crash(rng)
+    def end(self, seed: int | None) -> None:
+        """Lose what a power cut loses; None: only the process was killed."""
+        if seed is not None:
+            self.disk = self.disk.crash(Random(seed))
 
 
-@given(st.lists(st.tuples(batches, st.integers(0, 40), seeds), max_size=4), st.booleans())
+@given(lives_lived, st.booleans())
 def test_any_crash_leaves_a_prefix_with_everything_settled(
-    lives: list[tuple[list[list[int]], int, int]], is_told_what_is_durable: bool
+    lives: Lives, is_told_what_is_durable: bool
 ) -> None:
     life = Life(is_told_what_is_durable=is_told_what_is_durable)
     for work, power_cut_after, seed in lives:
         life.live(work, power_cut_after)
-        life.crash(Random(seed))
+        life.end(seed)
     life.open(life.disk)
 
 
@@ -122,16 +125,14 @@ def told_or_damaged(disk: SimulatedDisk) -> list[Entry] | None:
 
 
 @given(
-    st.lists(st.tuples(batches, st.integers(0, 40), seeds), min_size=1, max_size=2),
+    lives_lived,
     st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=3),
 )
-def test_flipped_bits_never_yield_wrong_records(
-    lives: list[tuple[list[list[int]], int, int]], places: list[float]
-) -> None:
+def test_flipped_bits_never_yield_wrong_records(lives: Lives, places: list[float]) -> None:
     life = Life(is_told_what_is_durable=True)
     for work, power_cut_after, seed in lives:
         life.live(work, power_cut_after)
-        life.crash(Random(seed))
+        life.end(seed)
     for place in places:
         flip_somewhere(life.disk, place)
     try:
@@ -248,3 +249,17 @@ def test_opening_a_sound_journal_reads_its_end_only() -> None:
     disk.counts.clear()
     Journal.open(disk)
     assert disk.counts["pread"] <= 5
+
+
+def test_name_left_by_a_killed_process_is_made_durable() -> None:
+    """Killed between creating a file and syncing its directory; the kernel keeps the name."""
+    for seed in range(20):
+        disk = SimulatedDisk()
+        faulty = FaultyDisk(disk)
+        journal = Journal.open(faulty, file_bytes_max=1)
+        append(journal, 10)
+        faulty.fail("sync_directory", PowerCut())
+        with pytest.raises(PowerCut):
+            settle(journal)
+        commit(Journal.open(disk), 10)
+        assert lsns(Journal.open(disk.crash(Random(seed)))) == [1, 2]
