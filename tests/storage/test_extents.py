@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tests.support.extents import frame
 from vexfs_fuse.storage.extent import Extent
-from vexfs_fuse.storage.extents import NOTHING, Changes, ExtentMap, Hole, end_of
+from vexfs_fuse.storage.extents import NOTHING, Changes, ExtentMap, Hole, cut, end_of
 
 SPACE = 64
 """Bytes of the model file: small, so that extents meet often."""
@@ -101,6 +101,9 @@ def test_pieces_fill_exactly_the_range_that_was_asked_for(
     for piece in model.map.pieces(offset, length):
         assert piece.offset == offset
         assert piece.length > 0
+        whole = model.map.at(offset)
+        assert (whole is None) == isinstance(piece, Hole)
+        assert whole is None or piece == cut(whole, offset, offset + piece.length)
         offset += piece.length
     assert offset == asked[0] + length
 

@@ -161,6 +161,20 @@ def test_one_small_range_travels_in_the_record(
         assert files.read(files.nodes[node.ino], offset, size) == b"x" * size
 
 
+def test_lines_that_are_synced_one_by_one_become_few_extents(files: StoredFiles) -> None:
+    node = files.make()
+    for start in range(0, 50_000, 100):
+        files.write(node, start, DATA[start : start + 100])
+        (extent,) = files.flush(node, inline_allowed=True)
+        assert extent.length <= INLINE_BYTES_MAX + 100
+    held = list(files.contents.extents(node))
+    assert len(held) <= 1 + 50_000 // INLINE_BYTES_MAX
+    assert sum(extent.segment == 0 for extent in held) <= 1
+    files.settle_all()
+    files.start(MIB)
+    assert files.read(files.nodes[node.ino], 0, MIB) == DATA[:50_000]
+
+
 def test_bytes_under_way_to_the_disk_do_not_change(files: StoredFiles) -> None:
     node = files.make()
     files.write(node, 0, DATA[:70_000])

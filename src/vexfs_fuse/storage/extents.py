@@ -66,6 +66,13 @@ class ExtentMap:
         freed = [cut(extent, max(extent.offset, size), end_of(extent)) for extent in covered]
         return Changes([extent.offset for extent in covered], kept, freed, -_held(freed))
 
+    def at(self, offset: int) -> Extent | None:
+        """Return the extent that holds the byte at `offset`, whole; None for a hole."""
+        index = self._first_ending_after(offset)
+        if index < len(self._extents) and self._extents[index].offset <= offset:
+            return self._extents[index]
+        return None
+
     def pieces(self, offset: int, size: int) -> list[Extent | Hole]:
         """Return what makes up bytes `offset` to `offset + size`: extents cut to fit, and holes."""
         end = offset + size

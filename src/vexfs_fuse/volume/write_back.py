@@ -61,10 +61,11 @@ class WriteBack:
             Nothing was staged.
         """
         dirty = content.dirty
-        if inline_allowed and len(dirty) == 2 and dirty[1] - dirty[0] <= INLINE_BYTES_MAX:
-            extents = [self._inline(content, dirty[0], dirty[1])]
+        flushed = dirty if len(dirty) > 2 else [_start_with_inline(content, dirty[0]), dirty[1]]
+        if inline_allowed and len(dirty) == 2 and dirty[1] - flushed[0] <= INLINE_BYTES_MAX:
+            extents = [self._inline(content, *flushed)]
         else:
-            extents = self._stage_frames(content)
+            extents = self._stage_frames(content, flushed)
         if end_of(extents[-1]) == dirty[-1]:
             self._discard_all(content)
         else:
@@ -96,9 +97,9 @@ class WriteBack:
         dirty.clear()
         del self.nodes[content.node.ino]
 
-    def _stage_frames(self, content: Content) -> list[Extent]:
+    def _stage_frames(self, content: Content, flushed: runs.Runs) -> list[Extent]:
         extents: list[Extent] = []
-        for start, end in _frames(content.dirty):
+        for start, end in _frames(flushed):
             try:
                 extents.append(self._stage(content, start, end))
             except (NoSpace, StoreFailed):
@@ -146,9 +147,22 @@ class WriteBack:
         return [view[page.base + start : page.base + end] for page, start, end in spans]
 
 
-def _frames(dirty: runs.Runs) -> Iterator[tuple[int, int]]:
-    """Cut dirty runs into frames; those that need cutting, at the borders of stream pages."""
-    for start, end in zip(dirty[::2], dirty[1::2], strict=True):
+def _start_with_inline(content: Content, start: int) -> int:
+    """Return where the inline extent begins that ends at byte `start`, if its bytes are here.
+
+    Who appends a line and syncs, again and again, would else leave an extent for each line.
+    """
+    before = content.extents.at(start - 1) if content.extents is not None else None
+    if before is None or before.inline is None or end_of(before) != start:
+        return start
+    page = content.pages.get(before.offset >> UNIT_SHIFT)
+    here = page is not None and runs.holds(page.valid, before.offset, start)
+    return before.offset if here else start
+
+
+def _frames(flushed: runs.Runs) -> Iterator[tuple[int, int]]:
+    """Cut runs into frames; those that need cutting, at the borders of stream pages."""
+    for start, end in zip(flushed[::2], flushed[1::2], strict=True):
         while end - start > FRAME_BYTES_MAX:
             border = start - start % FRAME_BYTES_MAX + FRAME_BYTES_MAX
             yield start, border
