@@ -1,6 +1,7 @@
 """Time as a dependency, so that tests can turn it."""
 
 import time
+from functools import partial
 from typing import Protocol
 
 
@@ -17,7 +18,11 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The machine's clock, with the grain of the kernel's own file times (a tick, 1 to 10 ms).
 
-    now_ns = staticmethod(time.time_ns)
+    The kernel stamps utimensat(2) with UTIME_NOW from its coarse clock, and pyfuse3 does not tell that
+    time from one that a program chose: stamps of a finer clock would lie after it, and times go back.
+    """
+
+    now_ns = staticmethod(partial(time.clock_gettime_ns, time.CLOCK_REALTIME_COARSE))
     monotonic_s = staticmethod(time.monotonic)

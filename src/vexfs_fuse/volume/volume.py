@@ -141,7 +141,7 @@ class Volume:
 
         The loop may serve requests between two steps.
         """
-        before = self.clock.now_ns() - round(older_than_s * NS_PER_S)
+        before = self.clock.now_ns() - round(older_than_s * NS_PER_S) + 1  # now is old enough for 0
         for node in list(self.contents.dirty_nodes(before)):
             if self.failure is not None:
                 return
