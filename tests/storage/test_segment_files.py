@@ -81,6 +81,19 @@ def test_the_number_of_idle_open_files_is_bounded(disk: SimulatedDisk, files: Se
     assert disk.counts["open"] == opened + 1
 
 
+def test_the_file_that_was_idle_longest_is_closed(disk: SimulatedDisk, files: SegmentFiles) -> None:
+    for number in range(2, FILES_OPEN_MAX + 2):
+        files.create(Segment(number)).close()
+    for number in [*range(1, FILES_OPEN_MAX + 1), 1, FILES_OPEN_MAX + 1]:
+        files.hold(Segment(number))
+        files.release(Segment(number))
+    opened = disk.counts["open"]
+    files.hold(FIRST)
+    assert disk.counts["open"] == opened
+    files.hold(Segment(2))
+    assert disk.counts["open"] == opened + 1
+
+
 def test_more_files_than_the_bound_are_open_when_all_are_read(files: SegmentFiles) -> None:
     for number in range(2, FILES_OPEN_MAX + 3):
         files.create(Segment(number)).close()

@@ -1,7 +1,7 @@
 """What segments promise about space, memory, damage and the disk."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,8 @@ from tests.support.disks import FaultyDisk, SimulatedDisk
 from tests.support.segments import VOLUME, extent_of, noise, stage, write_out
 from vexfs_fuse.errors import CorruptData, NoSpace, StoreFailed
 from vexfs_fuse.storage import frames
-from vexfs_fuse.storage.disk import LocalDisk
+from vexfs_fuse.storage import segments as segments_module
+from vexfs_fuse.storage.disk import Buffer, LocalDisk
 from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.segment_queue import CHUNK_BYTES, CHUNKS_MAX
 from vexfs_fuse.storage.segments import SegmentGone, Segments
@@ -85,6 +86,22 @@ def test_the_memory_for_copies_is_bounded(segments: Segments) -> None:
     assert segments.statistics().frames_copied == copied + 1
 
 
+def test_memory_for_copies_is_not_reused_while_a_later_batch_needs_it(segments: Segments) -> None:
+    extents = [stage(segments, noise(32 * KIB, 0))]
+    first = segments.seal()
+    extents.append(stage(segments, noise(32 * KIB, 1)))
+    second = segments.seal()
+    assert first is not None
+    assert second is not None
+    first.write()
+    segments.settle(first)
+    extents += [stage(segments, noise(32 * KIB, serial)) for serial in range(2, 70)]
+    second.write()
+    segments.settle(second)
+    write_out(segments)
+    assert [read_all(segments, e) for e in extents] == [noise(32 * KIB, n) for n in range(70)]
+
+
 def test_reused_memory_does_not_leak_into_the_padding(
     segments: Segments, disk: SimulatedDisk
 ) -> None:
@@ -113,7 +130,24 @@ def test_after_a_failed_write_the_frames_stay_in_memory_and_readable(
     assert released == []
 
 
-def test_reads_in_a_thread_survive_the_reuse_of_staged_memory(segments: Segments) -> None:
+def test_a_read_survives_the_reuse_of_staged_memory_under_it(
+    segments: Segments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = bytearray(noise(BIG))
+    staged = segments.stage(Inode(2), 0, [memoryview(memory)], lambda: None)
+    gather = segments_module._gather
+
+    def settle_and_gather(target: memoryview, buffers: Sequence[Buffer], start: int) -> None:
+        """What may happen on the loop while a thread has found the frame staged."""
+        write_out(segments)
+        memory[:] = bytes(BIG)
+        gather(target, buffers, start)
+
+    monkeypatch.setattr(segments_module, "_gather", settle_and_gather)
+    assert read_all(segments, extent_of(staged)) == noise(BIG)
+
+
+def test_threads_read_while_the_loop_writes(segments: Segments) -> None:
     memory = bytearray(BIG)
     stop = threading.Event()
     published: list[tuple[Extent, bytes]] = []
@@ -130,7 +164,7 @@ def test_reads_in_a_thread_survive_the_reuse_of_staged_memory(segments: Segments
 
     reader = threading.Thread(target=read_the_latest)
     reader.start()
-    for serial in range(200):
+    for serial in range(100):
         data = noise(BIG, serial)
         memory[:] = data
         staged = segments.stage(Inode(2), 0, [memoryview(memory)], lambda: None)
@@ -158,6 +192,17 @@ def test_a_full_disk_is_found_before_anything_is_queued(
     extent = stage(segments, b"small")
     write_out(segments)
     assert read_all(segments, extent) == b"small"
+
+
+def test_a_segment_that_gets_no_room_is_not_begun(
+    segments: Segments, disk: SimulatedDisk, faults: FaultyDisk
+) -> None:
+    faults.fail("reserve", NoSpace("full"), times=2)
+    with pytest.raises(NoSpace):
+        stage(segments, b"data")
+    assert segments.seal() is None
+    assert disk.names("segments") == []
+    assert stage(segments, b"data").segment == 1
 
 
 def test_a_disk_that_fills_up_within_a_segment_refuses_frames_and_keeps_the_others(
@@ -268,7 +313,7 @@ def test_contents_that_cannot_be_read_are_damage(
     with pytest.raises(CorruptData):
         read_all(segments, extent)
     with pytest.raises(CorruptData):
-        segments.read_into(memoryview(bytearray(BIG)), extent, 0)
+        segments.read_into(memoryview(bytearray(noise(BIG))), extent, 0)
 
 
 def test_an_error_says_where(segments: Segments, disk: SimulatedDisk) -> None:
@@ -404,6 +449,26 @@ def test_the_compactor_sees_what_lives_in_complete_segments(disk: SimulatedDisk)
         len(disk.contents(f"segments/{number}.seg")) for number in (1, 2)
     ]
     assert segments.statistics().live_bytes == 3 * BIG - 95
+
+
+def test_the_size_of_a_complete_segment_is_known_before_it_is_written(
+    segments: Segments, disk: SimulatedDisk
+) -> None:
+    for _ in range(MIB // BIG + 1):
+        stage(segments, noise(BIG))
+    [use] = segments.uses()
+    write_out(segments)
+    assert use.size_bytes == len(disk.contents(FIRST_FILE))
+
+
+def test_only_the_last_segment_is_kept_open_for_writing(tmp_path: Path) -> None:
+    segments = Segments.open(LocalDisk(tmp_path), VOLUME, segment_bytes=BIG)
+    for _ in range(5):
+        stage(segments, noise(BIG))
+    write_out(segments)
+    links = (path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
+    assert [path.name for path in links if path.is_relative_to(tmp_path)] == ["5.seg"]
+    segments.close()
 
 
 def test_a_dropped_segment_is_gone_for_readers_and_the_account(disk: SimulatedDisk) -> None:

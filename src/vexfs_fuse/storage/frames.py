@@ -172,7 +172,7 @@ def parse_frame_prefix(raw: bytes, seed: int, position: int) -> FrameHeader | No
         return None
     _, length, check, inode, offset = _FRAME_HEADER.unpack_from(raw)
     sums = raw[FRAME_HEADER_BYTES : prefix_bytes(length)]
-    if length > FRAME_BYTES_MAX or len(sums) != prefix_bytes(length) - FRAME_HEADER_BYTES:
+    if len(sums) != prefix_bytes(length) - FRAME_HEADER_BYTES:
         return None
     if check != _sum(_CHECKED.pack(inode, offset, length) + sums, (seed + position) & _U64_MAX):
         return None

@@ -156,8 +156,7 @@ class SegmentQueue:
         """Return what was queued, and begin anew."""
         self._pass_copies_on()
         batch, self.batch = self.batch, SegmentBatch()
-        self._chunk = memoryview(b"")
-        self._filled = self._written = 0
+        self._chunk = memoryview(b"")  # no room in it: the next copy takes another
         return batch
 
     def recycle(self, batch: SegmentBatch) -> None:
