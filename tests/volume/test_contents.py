@@ -344,6 +344,40 @@ def test_what_the_full_disk_did_not_take_stays_dirty(files: StoredFiles) -> None
     assert files.read(files.nodes[node.ino], 0, 3 * MIB) == DATA
 
 
+def test_nobody_may_write_what_the_disk_could_not_take(files: StoredFiles) -> None:
+    node = files.make()
+    files.contents.set_room(100_000)
+    assert files.write(node, 0, bytes(90_000)) == 90_000
+    with pytest.raises(NoSpace):
+        files.write(node, 90_000, bytes(90_000))
+    assert files.contents.size_of(node) == 90_000
+    files.flush(node)
+    assert files.write(node, 90_000, bytes(90_000)) == 90_000
+
+
+def test_after_a_failed_flush_writers_are_told_until_one_succeeds(files: StoredFiles) -> None:
+    node, other = files.make(), files.make()
+    files.disk.fill()
+    files.write(node, 0, bytes(100_000))
+    with pytest.raises(NoSpace):
+        files.flush(node)
+    with pytest.raises(NoSpace):
+        files.write(other, 0, b"x")
+    files.disk.capacity_bytes = 100 * MIB
+    files.flush(node)
+    assert files.write(other, 0, b"x") == 1
+
+
+def test_a_full_disk_is_tried_again_when_what_did_not_fit_is_gone(files: StoredFiles) -> None:
+    node, other = files.make(), files.make()
+    files.disk.fill()
+    files.write(node, 0, bytes(100_000))
+    with pytest.raises(NoSpace):
+        files.flush(node)
+    files.forget(node)
+    assert files.write(other, 0, b"x") == 1
+
+
 def test_truncated_bytes_are_zero_when_the_file_grows_again(files: StoredFiles) -> None:
     node = stored(files, 200_000)
     files.read(node, 90_000, 50_000)

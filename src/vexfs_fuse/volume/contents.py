@@ -92,6 +92,8 @@ class Contents:
         Raises
         ------
         FileTooBig
+        NoSpace
+            When the disk could not take what is dirty, and this too.
         """
         size = len(data)
         end = offset + size
@@ -202,6 +204,10 @@ class Contents:
         if node.content is not None:
             self._retire(node.content)
 
+    def set_room(self, room_bytes: int) -> None:
+        """Say how many dirty bytes the disk could take now; until told, any number."""
+        self._write_back.room_bytes = room_bytes
+
     @property
     def dirty_bytes(self) -> int:
         """The bytes in pages that no extent holds yet."""
@@ -248,6 +254,7 @@ class Contents:
             raise FileTooBig
         if end == offset:
             return 0
+        self._write_back.admit(end - offset)
         content = self._content(node)
         size = max(end, content.size if content.dirty else node.size)
         try:

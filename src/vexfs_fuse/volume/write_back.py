@@ -9,7 +9,7 @@ from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.extents import end_of
 from vexfs_fuse.storage.segments import Segments
 from vexfs_fuse.tree.node import Node
-from vexfs_fuse.units import INLINE_BYTES_MAX, MIB, Inode, Segment
+from vexfs_fuse.units import FILE_BYTES_MAX, INLINE_BYTES_MAX, MIB, Inode, Segment
 from vexfs_fuse.volume import runs
 from vexfs_fuse.volume.content import Content, Page
 from vexfs_fuse.volume.pages import UNIT_SHIFT, PageTable
@@ -30,6 +30,8 @@ class WriteBack:
     ----------
     nodes
         The files that have dirty bytes; their nodes must stay in memory.
+    room_bytes
+        The most bytes that may be dirty, because the disk could take no more.
     dirty_bytes, flushed_bytes, flushed_frames, inline_bytes
         Bytes that are dirty now; bytes and frames staged, and bytes inlined, since the start.
     """
@@ -39,9 +41,22 @@ class WriteBack:
         self._segments = segments
         self.nodes: dict[Inode, Node] = {}
         self.dirty_bytes = 0
+        self.room_bytes = FILE_BYTES_MAX
+        self._is_full = False
         self.flushed_bytes = 0
         self.flushed_frames = 0
         self.inline_bytes = 0
+
+    def admit(self, size: int) -> None:
+        """Raise unless `size` more bytes may become dirty.
+
+        Raises
+        ------
+        NoSpace
+            The disk has no room for them, or had none at the last flush and that still waits.
+        """
+        if self.dirty_bytes + size > self.room_bytes or (self._is_full and self.nodes):
+            raise NoSpace
 
     def begin(self, content: Content, size: int, now_ns: int) -> None:
         """Note that a clean file of `size` bytes is about to become dirty."""
@@ -103,9 +118,11 @@ class WriteBack:
             try:
                 extents.append(self._stage(content, start, end))
             except (NoSpace, StoreFailed):
+                self._is_full = True
                 if not extents:
                     raise
-                break
+                return extents
+        self._is_full = False
         return extents
 
     def _inline(self, content: Content, start: int, end: int) -> Extent:
