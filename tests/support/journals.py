@@ -4,7 +4,7 @@ from typing import Any
 
 from vexfs_fuse.storage.journal import Journal
 from vexfs_fuse.storage.records import Entry
-from vexfs_fuse.units import Inode, Lsn
+from vexfs_fuse.units import Inode
 
 ACTOR = (1000, 100, 4242)
 
@@ -41,9 +41,9 @@ def settle(journal: Journal) -> None:
 
 def told(journal: Journal, after: int = 0) -> list[Entry]:
     """Return what the journal replays."""
-    return list(journal.replay(Lsn(after)))
+    return list(journal.replay(after))
 
 
 def lsns(journal: Journal, after: int = 0) -> list[int]:
     """Return the numbers of what the journal replays."""
-    return [entry.lsn for entry in journal.replay(Lsn(after))]
+    return [entry.lsn for entry in journal.replay(after)]

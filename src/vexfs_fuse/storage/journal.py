@@ -25,6 +25,7 @@ from vexfs_fuse.storage.journal_files import (
     file_name,
     open_tail,
 )
+from vexfs_fuse.storage.journal_stream import JournalStream
 from vexfs_fuse.storage.records import (
     FILE_HEADER,
     MARKS,
@@ -37,6 +38,8 @@ from vexfs_fuse.storage.records import (
     record_packer,
 )
 from vexfs_fuse.units import KIB, MIB, Inode, Lsn
+
+__all__ = ["Entry", "Journal", "JournalBatch", "JournalStatistics"]
 
 FILE_BYTES_MAX: Final = 64 * MIB
 """A file that has reached this size is followed by another with the next batch."""
@@ -239,7 +242,7 @@ class Journal:
         self._batches += 1
         self._settled_bytes += batch.end - batch.position
 
-    def replay(self, after: Lsn) -> Iterator[Entry]:
+    def replay(self, after: int) -> Iterator[Entry]:
         """Tell the durable records after a number, through the last one at the time it is told.
 
         Raises
@@ -258,7 +261,7 @@ class Journal:
             if index + 1 < len(files) and lsn + 1 != files[index + 1].first_lsn:
                 raise StoreDamaged(f"{files[index].name}: it ends with record {lsn}, too early")
 
-    def _replay_file(self, journal_file: JournalFile, after: Lsn) -> Generator[Entry, None, Lsn]:
+    def _replay_file(self, journal_file: JournalFile, after: int) -> Generator[Entry, None, Lsn]:
         end = journal_file.size_bytes
         waypoint = bisect_right(journal_file.waypoints, after, key=itemgetter(0)) - 1
         lsn, position = journal_file.waypoints[max(0, waypoint)]
@@ -270,6 +273,10 @@ class Journal:
         if reader.position != end:
             raise StoreDamaged(f"{journal_file.name}: no sound record at byte {reader.position}")
         return reader.lsn
+
+    def stream(self) -> JournalStream:
+        """Return the bytes on the disk, marks included, beginning with the oldest file."""
+        return JournalStream(self._disk, self._files)
 
     def drop_through(
         self, lsn: Lsn, *, keep_bytes: int = 0, keep_since_ns: int = 0

@@ -1,40 +1,55 @@
-"""The journal as one growing stream of bytes, as `/.vexfs/journal` shows it."""
+"""The journal as one stream of bytes: its files one after the other, growing at the end."""
 
-from vexfs_fuse.storage.disk import Disk, File
-from vexfs_fuse.storage.journal import Journal
+from bisect import bisect_right
+from collections.abc import Sequence
+from contextlib import closing
+from operator import itemgetter
+
+from vexfs_fuse.storage.disk import Disk
+from vexfs_fuse.storage.journal_files import JournalFile
 
 
 class JournalStream:
-    """One reading of the journal's files in their order; the last one may grow, and others may follow.
+    """A reader's view: offset 0 is where the file begins that was the oldest when it was made.
 
-    A file that is dropped while it is read stays readable to the end of this reading.
+    It shows durable records only, whole batches at a time.
     """
 
-    def __init__(self, disk: Disk, journal: Journal) -> None:
+    def __init__(self, disk: Disk, files: Sequence[JournalFile]) -> None:
         self._disk = disk
-        self._journal = journal
-        self._files: list[tuple[int, File]] = []  # (number, file), ascending
-        self._open_new()
-
-    def _open_new(self) -> None:
-        last = self._files[-1][0] if self._files else 0
-        for number, name in self._journal.file_names():
-            if number > last:
-                self._files.append((number, self._disk.open(name)))
+        self._files = files  # the journal's own list: it grows, and loses its oldest
+        self._placed = [(0, files[0])]  # where each file begins in the stream
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return at most `size` settled bytes from `offset` of the stream."""
-        self._open_new()
-        start = 0
-        for number, file in self._files:
-            length = self._journal.settled_bytes(number)
-            length = file.size() if length is None else length
-            if offset < start + length:
-                return file.pread(min(size, start + length - offset), offset - start)
-            start += length
-        return b""
+        """Return at most `size` bytes from `offset`; none at the end, for now.
 
-    def close(self) -> None:
-        """Close the files."""
-        for _, file in self._files:
-            file.close()
+        Raises
+        ------
+        NotFound
+            These records have been dropped since.
+        """
+        self._place()
+        pieces = []
+        index = bisect_right(self._placed, offset, key=itemgetter(0)) - 1
+        for start, file in self._placed[index:]:
+            piece = self._read_file(file, offset - start, size)
+            pieces.append(piece)
+            offset += len(piece)
+            size -= len(piece)
+            if not size:
+                break
+        return b"".join(pieces)
+
+    def _place(self) -> None:
+        """Find the files that were begun since."""
+        for file in self._files:
+            start, last = self._placed[-1]
+            if file.number > last.number:
+                self._placed.append((start + last.size_bytes, file))
+
+    def _read_file(self, journal_file: JournalFile, offset: int, size: int) -> bytes:
+        count = min(size, journal_file.size_bytes - offset)
+        if count <= 0:
+            return b""
+        with closing(self._disk.open(journal_file.name)) as file:
+            return file.pread(count, offset)
