@@ -51,11 +51,20 @@ def _be_daemon(serve: Callable[[int], int], writer: int) -> NoReturn:
         _detach(keep={writer, failure})
         try:
             code = serve(writer)
-        except VexfsError as error:
-            line = str(error).replace("\n", " ").encode(errors="replace")
-            os.write(failure, _FAILURE + line + b"\n")
+        except BaseException as error:  # noqa: BLE001 - nobody else would see it: there is no terminal
+            os.write(failure, _FAILURE + _one_line(error) + b"\n")
     finally:
         os._exit(code)
+
+
+def _one_line(error: BaseException) -> bytes:
+    if isinstance(error, VexfsError):
+        told = str(error).removeprefix(f"{MountFailed.sentence}: ")
+    elif isinstance(error, OSError) and error.filename:
+        told = f"{error.filename}: {error.strerror}"
+    else:
+        told = f"{type(error).__name__}: {error}"
+    return told.replace("\n", " ").encode(errors="replace")
 
 
 def _detach(keep: set[int]) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +20,7 @@ from vexfs_fuse.quantities import approximate_size
 from vexfs_fuse.units import GIB
 
 FREE_BYTES_LOW: Final = GIB
+ANSWER_S: Final = 2.0
 KERNEL_LEAST: Final = (5, 15)
 FUSE_CONF: Final = Path("/etc/fuse.conf")
 MOUNT_HELPER: Final = Path("/sbin/mount.fuse.vexfs")
@@ -38,6 +40,20 @@ class Finding(NamedTuple):
     subject: str
     grade: Grade
     told: str
+
+
+def answers_soon(mount_point: Path) -> bool:
+    """Return whether a mount answers within `ANSWER_S`; one that hangs would hang us."""
+    answer: list[bool] = []
+    asking = threading.Thread(
+        target=lambda: answer.append(mounting.answers(mount_point)), daemon=True
+    )
+    asking.start()
+    asking.join(ANSWER_S)
+    return answer == [True]
+
+
+Look = Callable[[Config], Finding]
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +78,8 @@ def _lines(findings: list[Finding]) -> Iterator[str]:
         yield f"{grade:<4}  {subject:<{width}}  {told}"
 
 
-def _kernel(_: Config) -> Finding:
+def kernel(_: Config) -> Finding:
+    """Look at the kernel's version."""
     release = platform.release()
     version = tuple(int(part) for part in release.split("-")[0].split(".")[:2])
     if version < KERNEL_LEAST:
@@ -70,7 +87,8 @@ def _kernel(_: Config) -> Finding:
     return Finding("kernel", Grade.GOOD, release)
 
 
-def _device(_: Config) -> Finding:
+def device(_: Config) -> Finding:
+    """Look whether /dev/fuse can be opened."""
     if not Path(mounting.DEVICE).exists():
         return Finding(
             "/dev/fuse",
@@ -82,7 +100,8 @@ def _device(_: Config) -> Finding:
     return Finding("/dev/fuse", Grade.GOOD, "can be opened")
 
 
-def _helper(_: Config) -> Finding:
+def helper(_: Config) -> Finding:
+    """Look for the program that mounts for ordinary users."""
     place = shutil.which(mounting.HELPER)
     if os.geteuid() == 0:
         return Finding(mounting.HELPER, Grade.GOOD, "not needed by root")
@@ -93,7 +112,8 @@ def _helper(_: Config) -> Finding:
     return Finding(mounting.HELPER, Grade.GOOD, place)
 
 
-def _allow_other(_: Config) -> Finding:
+def allow_other(_: Config) -> Finding:
+    """Look whether a mount may let others in."""
     if os.geteuid() == 0:
         return Finding("allow_other", Grade.GOOD, "root may always")
     try:
@@ -105,7 +125,8 @@ def _allow_other(_: Config) -> Finding:
     return Finding("allow_other", Grade.HINT, f"needs the line user_allow_other in {FUSE_CONF}")
 
 
-def _fstab(_: Config) -> Finding:
+def fstab(_: Config) -> Finding:
+    """Look whether mount(8) finds its helper."""
     if MOUNT_HELPER.exists():
         return Finding("fstab", Grade.GOOD, str(MOUNT_HELPER))
     return Finding(
@@ -113,7 +134,8 @@ def _fstab(_: Config) -> Finding:
     )
 
 
-def _store(config: Config) -> Finding:
+def store(config: Config) -> Finding:
+    """Look for room and permission where the store is to be."""
     place = next(path for path in (config.store, *config.store.parents) if path.exists())
     if not os.access(place, os.W_OK | os.X_OK):
         return Finding("store", Grade.BAD, f"{place} is not ours to write to")
@@ -122,26 +144,24 @@ def _store(config: Config) -> Finding:
     return Finding("store", Grade.HINT if free_bytes < FREE_BYTES_LOW else Grade.GOOD, told)
 
 
-def _mounts(_: Config) -> Finding:
+def mounts(_: Config) -> Finding:
+    """Look for mounts that a dead daemon left."""
     points = mounted.mount_points()
-    dead = [point for point in points if not mounting.answers(point)]
+    dead = [point for point in points if not answers_soon(point)]
     if dead:
-        return Finding(
-            "mounts",
-            Grade.HINT,
-            f"without a daemon: {', '.join(map(str, dead))}; vexfs umount them",
-        )
+        named = ", ".join(map(str, dead))
+        return Finding("mounts", Grade.HINT, f"no daemon answers for {named}; vexfs umount --lazy")
     return Finding("mounts", Grade.GOOD, ", ".join(map(str, points)) or "none")
 
 
-LOOKS: Final[tuple[Callable[[Config], Finding], ...]] = (
-    _kernel,
-    _device,
-    _helper,
-    _allow_other,
-    _fstab,
-    _store,
-    _mounts,
+LOOKS: Final[tuple[Look, ...]] = (
+    kernel,
+    device,
+    helper,
+    allow_other,
+    fstab,
+    store,
+    mounts,
 )
 
 COMMAND = Command(

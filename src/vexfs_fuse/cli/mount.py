@@ -83,7 +83,7 @@ def _serve(effective: Effective, mount_point: Path, ready_fd: int | None) -> int
 def _tell_if_damaged(effective: Effective, mount_point: Path) -> None:
     """Say that a volume came up read-only although nobody asked for it."""
     try:
-        failure = mounted.read_status(mount_point)["failure"]
+        failure = mounted.read_status(mount_point)["volume"]["failure"]
     except (OSError, VexfsError):
         return  # unmounted again by now, or another user's
     if failure and not effective.config.ro:

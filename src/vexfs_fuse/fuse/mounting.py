@@ -138,9 +138,12 @@ def prepare(path: Path) -> Path:
 
 
 def answers(path: Path) -> bool:
-    """Return whether a daemon stands behind the mount at `path`."""
+    """Return whether a daemon stands behind the mount at `path`.
+
+    Asks by statfs(2), as the kernel may know the attributes of a dead mount's root for hours.
+    """
     try:
-        os.stat(path)
+        os.statvfs(path)
     except OSError as cause:
         return cause.errno not in {errno.ENOTCONN, errno.ECONNABORTED}
     return True

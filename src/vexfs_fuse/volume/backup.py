@@ -108,7 +108,8 @@ class _Held:
     def look(self) -> None:
         """Open what has appeared since the last look."""
         for part in _COPIED:
-            for entry in (self._store / part).iterdir():
+            directory = self._store / part
+            for entry in directory.iterdir() if directory.exists() else ():
                 name = f"{part}/{entry.name}"
                 if name in self._open or not _MEMBER.fullmatch(name):
                     continue
