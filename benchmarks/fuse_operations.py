@@ -122,8 +122,15 @@ def _measure(
 
 
 def readable(results: Sequence[dict[str, Any]]) -> str:
-    """Return the table: medians, vexfs's ratio with its range over the rounds, and the verdict."""
-    header = ("", "clients", "C", "Python", "ratio", "vexfs", "ratio", "range", "target", "")
+    """Return the table: medians, vexfs's ratio with its range over the rounds, and the verdict.
+
+    `by CPU` is the ratio of the CPU times of client and daemon together, C's to vexfs's: it hardly
+    depends on what else the machine does.
+    """
+    header = (
+        *("", "clients", "C", "Python", "ratio", "vexfs", "ratio", "range"),
+        *("by CPU", "target", ""),
+    )
     lines = [_line(result) for result in results]
     verdicts = [line[-1] for line in lines]
     failures = [
@@ -142,11 +149,13 @@ def readable(results: Sequence[dict[str, Any]]) -> str:
 def _line(result: dict[str, Any]) -> tuple[str, ...]:
     latency = result["metric"] == "p50_ns"
     show = report.microseconds if latency else report.rate
-    empty: dict[str, Any] = {"median": None, "ratio": None, "ratio_range": None, "met": None}
+    empty = dict.fromkeys(("median", "cpu_ns", "ratio", "ratio_range", "met"))
     by_name = {name: result["systems"].get(name, empty) for name in ("c", "python", "vexfs")}
     ours = by_name["vexfs"]
     reference = result["systems"].get(result["reference"], empty)
     target = result["target"]
+    c_cpu, our_cpu = by_name["c"]["cpu_ns"], ours["cpu_ns"]
+    cpu_ratio = c_cpu / our_cpu if c_cpu and our_cpu else None
     title = result["title"]
     if latency:
         title += f" (disk: {show(reference['median'])})"
@@ -159,6 +168,7 @@ def _line(result: dict[str, Any]) -> tuple[str, ...]:
         show(ours["median"]),
         _ratio(ours["ratio"]),
         "-".join(_ratio(bound) for bound in ours["ratio_range"]) if ours["ratio_range"] else "",
+        _ratio(cpu_ratio),
         "" if target is None else f"{'<=' if latency else '>='} {target}",
         {True: "pass", False: "MISS", None: ""}[ours["met"]],
     )

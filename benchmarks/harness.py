@@ -86,6 +86,12 @@ class Comparison:
         pairs = zip(self.values(system), self.values(self.row.reference), strict=False)
         return [value / reference for value, reference in pairs]
 
+    def cpu_ns(self, system: str) -> float | None:
+        """Return the median CPU time of one operation, the clients' and the daemon's together."""
+        samples = self.samples.get(system, [])
+        times = [sample["client_cpu_ns"] + sample["daemon_cpu_ns"] for sample in samples]
+        return statistics.median(times) if times else None
+
     def as_json(self) -> dict[str, Any]:
         """Return everything that was measured, and the verdicts."""
         return {
@@ -104,6 +110,7 @@ class Comparison:
         ratio = statistics.median(ratios) if ratios else None
         return {
             "median": self.median(system),
+            "cpu_ns": self.cpu_ns(system),
             "spread": spread(values),
             "ratio": ratio,
             "ratio_range": [min(ratios), max(ratios)] if ratios else None,
@@ -169,6 +176,7 @@ def run_load(
     """Run the load generator in a directory of its own, and return what it printed."""
     directory = Path(mounted.directory) / f"bench-{next(_serials)}"
     command = [str(programs.load()), operation, str(directory), str(clients), str(count)]
+    command += [str(mounted.pid)] if mounted.pid else []
     try:
         directory.mkdir()
         answer = subprocess.run(

@@ -1,16 +1,18 @@
 /* A load generator: N operations of one kind from each of P processes, every one of them timed.
  *
- * usage: load OPERATION DIRECTORY PROCESSES COUNT
+ * usage: load OPERATION DIRECTORY PROCESSES COUNT [DAEMON_PID]
  *        load --list
  *
  * Each process works in a directory of its own below DIRECTORY.  It prepares (files to open, names
  * to look up) outside the measurement, waits for the others, runs COUNT operations, and removes
  * what it made.  One JSON object goes to standard output: operations per second over the time from
- * the first start to the last end, and the latencies' median, 99th percentile and maximum in ns.
+ * the first start to the last end, the latencies' median, 99th percentile and maximum in ns, and the
+ * CPU time per operation of the clients and of the daemon, kernel included.
  */
 #define _GNU_SOURCE
 #include "operations.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
@@ -34,16 +36,45 @@ struct shared {
     pthread_barrier_t barrier;
     uint64_t started_ns[PROCESSES_MAX];
     uint64_t ended_ns[PROCESSES_MAX];
+    uint64_t cpu_ns[PROCESSES_MAX];
+    uint64_t daemon_cpu_ns;
     uint32_t latencies_ns[]; /* of process p from p * count */
 };
 
 static struct shared *shared;
+static const char *daemon_pid; /* or NULL */
+
+static uint64_t time_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 static uint64_t now_ns(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return time_ns(CLOCK_MONOTONIC);
+}
+
+/* The CPU time of all threads that the daemon has now, to the nanosecond while it sleeps. */
+static uint64_t daemon_cpu_ns(void)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "/proc/%s/task", daemon_pid ? daemon_pid : "none");
+    DIR *threads = opendir(path);
+    uint64_t all = 0;
+    for (struct dirent *thread; threads && (thread = readdir(threads));) {
+        uint64_t spent = 0;
+        snprintf(path, sizeof path, "/proc/%s/task/%s/schedstat", daemon_pid, thread->d_name);
+        FILE *statistics = fopen(path, "r");
+        if (statistics && fscanf(statistics, "%lu", &spent) == 1)
+            all += spent;
+        if (statistics)
+            fclose(statistics);
+    }
+    if (threads)
+        closedir(threads);
+    return all;
 }
 
 static void *shared_memory(size_t size)
@@ -62,6 +93,7 @@ static void meet(void)
 static void measure(const struct operation *operation, unsigned process)
 {
     uint32_t *latencies = shared->latencies_ns + process * count;
+    uint64_t cpu_before_ns = time_ns(CLOCK_PROCESS_CPUTIME_ID);
     shared->started_ns[process] = now_ns();
     for (size_t i = 0; i < count; i++) {
         if (operation->before)
@@ -74,6 +106,7 @@ static void measure(const struct operation *operation, unsigned process)
             operation->after(i);
     }
     shared->ended_ns[process] = now_ns();
+    shared->cpu_ns[process] = time_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_before_ns;
 }
 
 static void drop_names(void)
@@ -97,9 +130,14 @@ static void work(const struct operation *operation, const char *directory, unsig
     meet(); /* all are prepared */
     if (operation->drop_names && process == 0)
         drop_names();
+    if (process == 0)
+        shared->daemon_cpu_ns = daemon_cpu_ns();
     meet(); /* the names are dropped */
     measure(operation, process);
-    meet(); /* nobody cleans while others measure */
+    meet(); /* all have measured */
+    if (process == 0)
+        shared->daemon_cpu_ns = daemon_cpu_ns() - shared->daemon_cpu_ns;
+    meet(); /* so cleaning is not counted */
     operation->clean();
     check(chdir("/") == 0, "chdir");
     rmdir(own);
@@ -115,20 +153,23 @@ static int by_value(const void *left, const void *right)
 static void report(const struct operation *operation, unsigned processes)
 {
     size_t all = processes * count;
-    uint64_t first = UINT64_MAX, last = 0;
+    uint64_t first = UINT64_MAX, last = 0, client_cpu_ns = 0;
     for (unsigned p = 0; p < processes; p++) {
         first = shared->started_ns[p] < first ? shared->started_ns[p] : first;
         last = shared->ended_ns[p] > last ? shared->ended_ns[p] : last;
+        client_cpu_ns += shared->cpu_ns[p];
     }
     double seconds = (double)(last - first) / 1e9;
     qsort(shared->latencies_ns, all, sizeof *shared->latencies_ns, by_value);
     printf("{\"operation\": \"%s\", \"processes\": %u, \"operations\": %zu, \"seconds\": %.6f, "
            "\"per_second\": %.1f, \"mib_per_second\": %.2f, "
-           "\"p50_ns\": %u, \"p99_ns\": %u, \"max_ns\": %u}\n",
+           "\"p50_ns\": %u, \"p99_ns\": %u, \"max_ns\": %u, "
+           "\"client_cpu_ns\": %.0f, \"daemon_cpu_ns\": %.0f}\n",
            operation->name, processes, all, seconds, (double)all / seconds,
            (double)(all * operation->bytes_each) / seconds / (1 << 20),
            shared->latencies_ns[all / 2], shared->latencies_ns[all * 99 / 100],
-           shared->latencies_ns[all - 1]);
+           shared->latencies_ns[all - 1], (double)client_cpu_ns / (double)all,
+           (double)shared->daemon_cpu_ns / (double)all);
 }
 
 /* One child that failed would leave the others at the barrier for ever: end them. */
@@ -175,10 +216,13 @@ int main(int argc, char **argv)
             puts(operations[i].name);
         return 0;
     }
-    unsigned processes = argc == 5 ? (unsigned)atoi(argv[3]) : 0;
-    count = argc == 5 ? (size_t)atoll(argv[4]) : 0;
+    bool complete = argc == 5 || argc == 6;
+    unsigned processes = complete ? (unsigned)atoi(argv[3]) : 0;
+    count = complete ? (size_t)atoll(argv[4]) : 0;
+    daemon_pid = argc == 6 ? argv[5] : NULL;
     if (!count || !processes || processes > PROCESSES_MAX) {
-        fprintf(stderr, "usage: load OPERATION DIRECTORY PROCESSES COUNT | load --list\n");
+        fprintf(stderr, "usage: load OPERATION DIRECTORY PROCESSES COUNT [DAEMON_PID]\n"
+                        "       load --list\n");
         return 2;
     }
     for (size_t i = 0; i < operations_known; i++)

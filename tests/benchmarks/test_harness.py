@@ -8,7 +8,13 @@ from benchmarks.report import rate
 
 
 def sample(per_second: float) -> dict[str, Any]:
-    return {"per_second": per_second, "p50_ns": 1e9 / per_second}
+    each_ns = 1e9 / per_second
+    return {
+        "per_second": per_second,
+        "p50_ns": each_ns,
+        "client_cpu_ns": each_ns / 4,
+        "daemon_cpu_ns": each_ns / 2,
+    }
 
 
 def comparison(row: Row, **rates: list[float]) -> Comparison:
@@ -27,6 +33,10 @@ def test_a_rate_must_reach_its_target_and_a_latency_must_stay_below() -> None:
     assert Row("x", "x", 2.5, "p50_ns").met(2.4)
     assert not Row("x", "x", 2.5, "p50_ns").met(2.6)
     assert Row("x", "x").met(0.1) is None
+
+
+def test_cpu_time_is_that_of_client_and_daemon_together() -> None:
+    assert comparison(Row("x", "x"), vexfs=[1_000, 1_000]).cpu_ns("vexfs") == 750_000
 
 
 def test_the_table_counts_targets_met_and_missed() -> None:
