@@ -2,7 +2,11 @@
 
 import time
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
+
+
+CLOCK_REALTIME_COARSE: Final = 5
+"""From linux/time.h; the time module has no name for it."""
 
 
 class Clock(Protocol):
@@ -24,5 +28,5 @@ class SystemClock:
     time from one that a program chose: stamps of a finer clock would lie after it, and times go back.
     """
 
-    now_ns = staticmethod(partial(time.clock_gettime_ns, time.CLOCK_REALTIME_COARSE))
+    now_ns = staticmethod(partial(time.clock_gettime_ns, CLOCK_REALTIME_COARSE))
     monotonic_s = staticmethod(time.monotonic)
