@@ -379,6 +379,19 @@ def test_full_file_grows_on_when_there_is_no_room_for_the_next() -> None:
     assert lsns(reopened(disk)) == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("operation", ["create", "reserve"])
+def test_full_file_grows_on_when_the_next_cannot_be_made(operation: str) -> None:
+    disk = FaultyDisk(SimulatedDisk())
+    journal = Journal.open(disk, file_bytes_max=1)
+    append(journal, 100)
+    disk.fail(operation, StoreFailed("sda"))
+    settle(journal)
+    assert disk.names("journal") == ["1.vxj"]
+    commit(journal, 100)
+    assert disk.names("journal") == ["1.vxj", "2.vxj"]
+    assert lsns(journal) == [1, 2]
+
+
 def test_big_records_are_told_their_size() -> None:
     disk = SimulatedDisk(capacity_bytes=10 * MIB)
     journal = Journal.open(disk)

@@ -56,8 +56,9 @@ class File(Protocol):
     def reserve(self, offset: int, size: int) -> None:
         """Make sure that `size` bytes at `offset` can be written later; the file's size stays.
 
-        Raises `NoSpace`.  A file system that cannot reserve is asked for its free space instead: a
-        promise that others who write to it can break.
+        Raises `NoSpace`; ext4 then keeps reserved what it found, until the file is truncated.  A
+        file system that cannot reserve is asked for its free space instead: a promise that others
+        who write to it can break.
         """
         ...
 

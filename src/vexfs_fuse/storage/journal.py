@@ -14,7 +14,7 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from vexfs_fuse.errors import NoSpace, StoreDamaged
+from vexfs_fuse.errors import NoSpace, StoreDamaged, VexfsError
 from vexfs_fuse.storage.disk import Disk, File
 from vexfs_fuse.storage.journal_batch import Begun, JournalBatch
 from vexfs_fuse.storage.journal_files import (
@@ -351,7 +351,7 @@ class Journal:
             pass  # the volume opens all the same: to read, and perhaps to free space
 
     def _begin_next(self) -> Begun | None:
-        """Turn to the next file; None when the disk has no room for it, and this one must grow."""
+        """Turn to the next file; None where that fails, and this one must grow."""
         number = self._files[-1].number + 1
         first_lsn = Lsn(self._durable + 1)
         records = [self._pack(_header(self._volume, self._salt, first_lsn, self._time_ns))]
@@ -370,13 +370,17 @@ class Journal:
 
 
 def _create_reserved(disk: Disk, name: str, size: int) -> File | None:
+    """Create a file with room for `size` bytes; None if that fails, be the disk full or broken.
+
+    A broken disk shows again when the batch is written, where a failure is expected.
+    """
     try:
         file = disk.create(name)
-    except NoSpace:
+    except VexfsError:
         return None
     try:
         file.reserve(0, size)
-    except NoSpace:
+    except VexfsError:
         file.close()
         disk.remove(name)
         return None
