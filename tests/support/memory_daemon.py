@@ -4,8 +4,10 @@ usage: python -m tests.support.memory_daemon MOUNTPOINT '{"reader": "hybrid", ..
 Prints one JSON line with the status when the mount answers, and one when it has ended.
 """
 
+import encodings.idna  # noqa: F401  # or it is imported late, when we may be somebody else
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,13 @@ from vexfs_fuse.runtime.daemon import Daemon
 from vexfs_fuse.runtime.settings import MountSettings
 
 
+def become(uid: int) -> None:
+    """Go on as an ordinary user; after all imports, as they may not reach root's interpreter."""
+    os.setgroups([])
+    os.setgid(uid)
+    os.setuid(uid)
+
+
 def main(mountpoint: str, wishes: dict[str, Any]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     config = Config(
@@ -30,8 +39,11 @@ def main(mountpoint: str, wishes: dict[str, Any]) -> None:
         metrics=None,
         suid=wishes.pop("suid", False),
     )
+    if uid := wishes.pop("uid", 0):
+        become(uid)
     vfs = MemoryVfs()
     volume = MemoryVolume(vfs, sync_s=wishes.pop("sync_s", 0.0))
+    volume.crashes = wishes.pop("crashes", "")
     settings = MountSettings(config=config, mountpoint=Path(mountpoint), ready_fd=1, **wishes)
     recorder = Recorder()
     daemon = Daemon(volume, settings, recorder, lambda _daemon: vfs)
@@ -41,6 +53,7 @@ def main(mountpoint: str, wishes: dict[str, Any]) -> None:
         "durable_lsn": volume.durable_lsn,
         "logged_lsn": volume.logged_lsn,
         "handles": len(vfs.handles),
+        "flushes": volume.flushes,
         "events": recorder.events,
         "status": daemon.status(),
     }

@@ -1,8 +1,8 @@
 """The requests of the kernel, one method each: translate, one call of the core, translate.
 
 Names are pyfuse3's (`pyfuse3.Operations` says when each is sent), answers are plain values or slow
-ones; the guard stands around all of them.  `flush` is left out on purpose: the kernel then stops
-sending it.
+ones; the guard stands around all of them.  `flush` and `poll` are left out on purpose: the kernel
+then stops sending them.
 """
 
 from collections.abc import Iterable, Sequence

@@ -221,12 +221,18 @@ async def _runner() -> _Runner | None:
     """Return trio's parts, or None when this trio is built differently or does not wake us."""
     try:
         from trio._core._run import GLOBAL_RUN_CONTEXT
-
-        runner: Any = GLOBAL_RUN_CONTEXT.runner
-        parts = _Runner(runner.deadlines.next_deadline, runner.io_manager._epoll.fileno())
-    except (ImportError, AttributeError):
+    except ImportError:
         return None
-    return parts if isinstance(parts.next_deadline(), float) and await _wakes(parts) else None
+    parts = _parts_of(getattr(GLOBAL_RUN_CONTEXT, "runner", None))
+    return parts if parts is not None and await _wakes(parts) else None
+
+
+def _parts_of(runner: Any) -> _Runner | None:
+    try:
+        parts = _Runner(runner.deadlines.next_deadline, runner.io_manager._epoll.fileno())
+    except AttributeError:
+        return None
+    return parts if isinstance(parts.next_deadline(), float) else None
 
 
 async def _wakes(parts: _Runner) -> bool:

@@ -4,6 +4,7 @@ pyfuse3 has one session in a process, so there is one of these at a time.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -110,7 +111,9 @@ class Session:
         MountFailed
             It is in use (and `lazy` is not given).
         """
-        await trio.to_thread.run_sync(lambda: mounting.unmount(self.path, lazy=lazy))
+        # To be abandoned when nobody serves any more: only closing the session lets it return then.
+        unmount = partial(mounting.unmount, self.path, lazy=lazy)
+        await trio.to_thread.run_sync(unmount, abandon_on_cancel=True)
 
     def close(self) -> None:
         """Give everything back but the mount: after a crash it must not look like an empty one."""

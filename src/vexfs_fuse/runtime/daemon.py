@@ -173,8 +173,12 @@ class Daemon:
         settle_garbage()
 
     async def _announce(self) -> None:
-        """Tell whoever started us that the mount answers."""
-        await trio.to_thread.run_sync(os.statvfs, self._session.path)
+        """Tell whoever started us that the mount answers.
+
+        If nobody serves any more the thread waits until the session is closed, which we must not.
+        """
+        path = self._session.path
+        await trio.to_thread.run_sync(os.statvfs, path, abandon_on_cancel=True)
         _log.info("mounted: %s", self._session.describe())
         if self._settings.ready_fd is not None:
             os.write(self._settings.ready_fd, b"%d\n" % os.getpid())
