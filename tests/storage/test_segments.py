@@ -176,6 +176,57 @@ def test_threads_read_while_the_loop_writes(segments: Segments) -> None:
     assert wrong == []
 
 
+# --- writing out ahead of the sync ----------------------------------------------------------------
+
+
+def test_memory_is_free_once_its_batch_is_written_out(
+    segments: Segments, disk: SimulatedDisk
+) -> None:
+    released: list[int] = []
+    segments.stage(Inode(2), 0, [memoryview(noise(BIG))], lambda: released.append(1))
+    batch = segments.take_out()
+    assert batch is not None
+    batch.write_out()
+    segments.settle_out(batch)
+    assert released == [1]
+    assert disk.counts["datasync"] == 0
+    write_out(segments)
+    assert released == [1]
+    assert disk.counts["datasync"] == 1
+    assert segments.seal() is None
+
+
+def test_a_batch_that_nobody_wrote_out_is_written_before_the_next_is_durable(
+    segments: Segments, disk: SimulatedDisk
+) -> None:
+    released: list[int] = []
+    data = noise(BIG)
+    placed = segments.stage(Inode(2), 0, [memoryview(data)], lambda: released.append(1))
+    assert segments.take_out() is not None
+    write_out(segments)
+    stored = disk.durable_contents(FIRST_FILE)
+    assert stored[placed.position : placed.position + BIG] == data
+    assert released == [1]
+    assert segments.statistics().queued_bytes == 0
+
+
+def test_nothing_is_durable_after_a_batch_that_could_not_be_written_out(
+    segments: Segments, faults: FaultyDisk, disk: SimulatedDisk
+) -> None:
+    stage(segments, noise(BIG))
+    lost = segments.take_out()
+    assert lost is not None
+    faults.fail("pwritev", StoreFailed("sda"))
+    with pytest.raises(StoreFailed):
+        lost.write_out()
+    stage(segments, b"later")
+    later = segments.seal()
+    assert later is not None
+    with pytest.raises(StoreFailed):
+        later.write()
+    assert disk.counts["datasync"] == 0
+
+
 # --- space ----------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -31,32 +32,41 @@ class Frame:
     data: bytes
     releases: list[int]
     extent: Extent
+    is_written: bool = False
+    is_durable: bool = False
+    is_settled: bool = False
 
 
 @dataclass(eq=False)
-class Sealed:
+class Taken:
     """A batch, and the frames in it."""
 
     batch: SegmentBatch
-    frames: list[Frame] = field(default_factory=list)
+    frames: list[Frame]
+    earlier: list["Taken"] = field(default_factory=list)
+
+    def with_earlier(self) -> Iterable[Frame]:
+        return (frame for taken in (*self.earlier, self) for frame in taken.frames)
 
 
 class Store(RuleBasedStateMachine):
-    """Frames are staged, sealed, written and settled; buffers are wiped once they are released."""
+    """Frames are staged, written out, synced and settled; buffers are wiped once released."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.power_on(SimulatedDisk())
-        self.settled: list[Frame] = []
+        self.frames: list[Frame] = []
         self.serial = 0
+        self.power_on(SimulatedDisk())
 
     def power_on(self, disk: SimulatedDisk) -> None:
         self.disk = disk
         self.faults = FaultyDisk(disk)
         self.segments = Segments.open(self.faults, VOLUME, segment_bytes=SEGMENT_BYTES)
         self.staged: list[Frame] = []
-        self.sealed: deque[Sealed] = deque()
-        self.written: deque[Sealed] = deque()
+        self.out: list[Taken] = []  # every batch that was taken out
+        self.unsynced: list[Taken] = []  # those of them that no sealed batch covers
+        self.sealed: deque[Taken] = deque()
+        self.written: deque[Taken] = deque()
 
     @rule(length=lengths, places=st.lists(st.integers(0, 2**19), max_size=4))
     def stage(self, length: int, places: list[int]) -> None:
@@ -70,42 +80,74 @@ class Store(RuleBasedStateMachine):
             memory[:] = bytes(length)
 
         staged = self.segments.stage(Inode(2), 0, cut(memory, places), release)
-        assert len(releases) == (length < COPIED_BYTES)
-        self.staged.append(Frame(data, releases, extent_of(staged)))
+        frame = Frame(data, releases, extent_of(staged))
+        self.staged.append(frame)
+        self.frames.append(frame)
 
     @rule()
     def seal(self) -> None:
         batch = self.segments.seal()
-        assert (batch is None) == (not self.staged)
+        assert (batch is not None) == bool(self.staged or self.unsynced)
         if batch is not None:
-            self.sealed.append(Sealed(batch, self.staged))
-            self.staged = []
+            self.sealed.append(Taken(batch, self.staged, self.unsynced))
+            self.staged, self.unsynced = [], []
 
     @precondition(lambda self: self.sealed)
     @rule()
     def write(self) -> None:
-        sealed = self.sealed.popleft()
-        sealed.batch.write()
-        self.written.append(sealed)
+        taken = self.sealed.popleft()
+        taken.batch.write()
+        self.written.append(taken)
+        for frame in taken.with_earlier():
+            frame.is_written = frame.is_durable = True
 
     @precondition(lambda self: self.written)
     @rule()
     def settle(self) -> None:
-        sealed = self.written.popleft()
-        self.segments.settle(sealed.batch)
-        self.settled += sealed.frames
-        assert all(len(frame.releases) == 1 for frame in sealed.frames)
+        taken = self.written.popleft()
+        self.segments.settle(taken.batch)
+        self.note_settled(taken.with_earlier())
+
+    def note_settled(self, frames: Iterable[Frame]) -> None:
+        for frame in frames:
+            frame.is_settled = True
+            assert len(frame.releases) == 1
+
+    @rule()
+    def take_out(self) -> None:
+        batch = self.segments.take_out()
+        assert (batch is not None) == bool(self.staged)
+        if batch is not None:
+            self.out.append(Taken(batch, self.staged))
+            self.unsynced.append(self.out[-1])
+            self.staged = []
+
+    @precondition(lambda self: self.out)
+    @rule(data=st.data())
+    def write_out(self, data: st.DataObject) -> None:
+        taken = data.draw(st.sampled_from(self.out))
+        taken.batch.write_out()
+        for frame in taken.frames:
+            frame.is_written = True
+
+    @precondition(lambda self: any(taken.frames[0].is_written for taken in self.out))
+    @rule(data=st.data())
+    def settle_out(self, data: st.DataObject) -> None:
+        written = [taken for taken in self.out if taken.frames[0].is_written]
+        taken = data.draw(st.sampled_from(written))
+        self.segments.settle_out(taken.batch)
+        self.note_settled(taken.frames)
 
     @rule(data=st.data())
     def drop_a_complete_segment(self, data: st.DataObject) -> None:
-        busy = {frame.extent.segment for frame in self.unsettled()}
+        busy = {f.extent.segment for f in self.frames if not (f.is_settled and f.is_durable)}
         idle = [use.segment for use in self.segments.uses() if use.segment not in busy]
         if not idle:
             return
         segment = data.draw(st.sampled_from(idle))
         self.segments.drop(segment)
-        moved = [frame for frame in self.settled if frame.extent.segment == segment]
-        self.settled = [frame for frame in self.settled if frame not in moved]
+        moved = [frame for frame in self.frames if frame.extent.segment == segment]
+        self.frames = [frame for frame in self.frames if frame not in moved]
         for frame in moved:
             with pytest.raises(SegmentGone):
                 self.segments.read(frame.extent, 0, 1)
@@ -113,21 +155,18 @@ class Store(RuleBasedStateMachine):
     @rule(seed=st.integers(0, 2**32), after=st.integers(0, 6))
     def lose_power(self, seed: int, after: int) -> None:
         self.faults.cut_power(after=after)
-        durable = self.settled + [frame for sealed in self.written for frame in sealed.frames]
         with contextlib.suppress(PowerCut):
             while self.sealed:
-                sealed = self.sealed.popleft()
-                sealed.batch.write()
-                durable += sealed.frames
+                self.write()
+        self.frames = [frame for frame in self.frames if frame.is_durable]
+        for frame in self.frames:
+            frame.is_settled = True
         self.power_on(self.disk.crash(Random(seed)))
-        self.settled = durable
 
+    @precondition(lambda self: self.frames)
     @rule(data=st.data())
     def read_a_part(self, data: st.DataObject) -> None:
-        known = self.settled + self.unsettled()
-        if not known:
-            return
-        frame = data.draw(st.sampled_from(known))
+        frame = data.draw(st.sampled_from(self.frames))
         skip = data.draw(st.integers(0, len(frame.data) - 1))
         length = data.draw(st.integers(1, len(frame.data) - skip))
         start = data.draw(st.integers(0, length - 1))
@@ -139,22 +178,29 @@ class Store(RuleBasedStateMachine):
         self.segments.read_into(buffer, part, start, nowait=True)
         assert buffer == expected
 
+    @rule()
+    def scan(self) -> None:
+        for segment in {frame.extent.segment for frame in self.frames if frame.is_written}:
+            found = {frame.position for frame in self.segments.frames(segment)}
+            assert found >= {
+                frame.extent.position
+                for frame in self.frames
+                if frame.is_written and frame.extent.segment == segment
+            }
+
     @invariant()
     def everything_is_readable(self) -> None:
-        for frame in self.settled + self.unsettled():
+        for frame in self.frames:
             assert self.segments.read(frame.extent, 0, len(frame.data)) == frame.data
 
     @invariant()
     def memory_is_held_just_as_long_as_needed(self) -> None:
-        for frame in self.unsettled():
+        unsettled = [frame for frame in self.frames if not frame.is_settled]
+        for frame in unsettled:
             assert len(frame.releases) == (len(frame.data) < COPIED_BYTES)
         queued = self.segments.statistics().queued_bytes
-        assert (queued > 0) == bool(self.unsettled())
-        assert queued >= sum(len(frame.data) for frame in self.unsettled())
-
-    def unsettled(self) -> list[Frame]:
-        waiting = [frame for sealed in (*self.written, *self.sealed) for frame in sealed.frames]
-        return waiting + self.staged
+        assert (queued > 0) == bool(unsettled)
+        assert queued >= sum(len(frame.data) for frame in unsettled)
 
     def teardown(self) -> None:
         self.segments.close()

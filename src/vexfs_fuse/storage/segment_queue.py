@@ -14,7 +14,6 @@ CHUNK_BYTES: Final = MIB
 CHUNKS_MAX: Final = 16
 """The most memory for copies, in chunks; beyond it frames stay where they are, whatever size."""
 
-
 FrameKey: TypeAlias = tuple[Segment, int]
 """A frame: its segment and the position of its data.  A named one would cost 200 ns a frame."""
 
@@ -42,20 +41,22 @@ class SegmentBatch:
     """Frames that are written together.
 
     `write_out` alone frees their memory; `write` makes them durable, and with them the batches that
-    were only written out before.
+    were only to be written out before.
     """
 
     __slots__ = (
+        "_failure",
+        "_is_written",
+        "_writing",
         "chunks",
         "earlier",
-        "failure",
         "frames",
+        "is_settled",
         "releases",
         "runs",
         "size_bytes",
         "sync_names",
         "trims",
-        "written",
     )
 
     def __init__(self) -> None:
@@ -67,40 +68,45 @@ class SegmentBatch:
         self.size_bytes = 0
         self.sync_names: Callable[[], None] | None = None  # when a file was created
         self.earlier: list[SegmentBatch] = []
-        self.written = threading.Event()
-        self.failure: VexfsError | None = None
+        self.is_settled = False  # the loop's; what follows belongs to the threads
+        self._writing = threading.Lock()
+        self._is_written = False
+        self._failure: VexfsError | None = None
 
     def write_out(self) -> None:
-        """Hand the bytes to the disk without waiting for it; called once, in a thread.
+        """Hand the bytes to the disk without waiting for it, unless that was done; in any thread.
 
         Raises
         ------
         StoreFailed, NoSpace
             When the disk refuses: neither this batch nor a later one can become durable.
         """
-        try:
-            for run in self.runs:
-                run.file.pwritev(run.buffers, run.position)
-        except VexfsError as failure:
-            self.failure = failure
-            raise
-        finally:
-            self.written.set()
+        with self._writing:
+            if self._failure is not None:
+                raise self._failure
+            if self._is_written:
+                return
+            try:
+                for run in self.runs:
+                    run.file.pwritev(run.buffers, run.position)
+            except VexfsError as failure:
+                self._failure = failure
+                raise
+            self._is_written = True
 
     def write(self) -> None:
         """Write out, and sync everything that was written; called once, in the writer thread.
+
+        Earlier batches are written out here unless that was done: who was to may be cancelled.
 
         Raises
         ------
         StoreFailed, NoSpace
             When the disk refuses; what is durable is then unknown.
         """
-        self.write_out()
         batches = [*self.earlier, self]
-        for batch in self.earlier:
-            batch.written.wait()
-            if batch.failure is not None:
-                raise batch.failure
+        for batch in batches:
+            batch.write_out()
         for file in {run.segment: run.file for batch in batches for run in batch.runs}.values():
             file.datasync()
         for batch in batches:

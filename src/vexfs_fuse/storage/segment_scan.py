@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from vexfs_fuse.storage import frames
 from vexfs_fuse.storage.disk import File
 from vexfs_fuse.storage.frames import FrameHeader
-from vexfs_fuse.units import MIB
+from vexfs_fuse.units import CHECKSUM_BYTES, MIB
 
 WINDOW_BYTES: Final = MIB
 """How much is searched at a time for the next frame after something that is none."""
@@ -27,23 +27,38 @@ def frames_in(file: File, seed: int) -> Iterator[FrameAt]:
     while start < size:
         header = frames.parse_frame_prefix(file.pread(prefix_max, start), seed, start)
         if header is None:
-            start = _next_magic(file, start + frames.ALIGNMENT, size)
+            start = _next_magic(file, start + 1, size)
             continue
-        position = start + frames.prefix_bytes(header.length)
-        yield FrameAt(position, header)
-        end = position + header.length
-        start = end + frames.padding_bytes(end)
+        frame = FrameAt(start + frames.prefix_bytes(header.length), header)
+        yield frame
+        if _is_complete(file, frame):
+            start = frame.position + header.length
+            start += frames.padding_bytes(start)
+        else:
+            start = _next_magic(file, start + 1, size)
+
+
+def _is_complete(file: File, frame: FrameAt) -> bool:
+    """Whether the end of a frame's data is there.
+
+    A crash may have cut the file within a frame; what was appended afterwards then lies where the
+    rest of that frame would be.
+    """
+    _, _, length, sums = frame.header
+    unit = (length - 1) // CHECKSUM_BYTES
+    start = unit * CHECKSUM_BYTES
+    last = file.pread(length - start, frame.position + start)
+    return (
+        len(last) == length - start and frames.first_mismatch(memoryview(last), sums, unit) is None
+    )
 
 
 def _next_magic(file: File, start: int, size: int) -> int:
-    """Return the next aligned position at which a frame may begin; `size` when there is none."""
+    """Return the next position at which a frame may begin; `size` when there is none."""
     while start < size:
         window = file.pread(WINDOW_BYTES, start)
         at = window.find(frames.FRAME_MAGIC)
-        while at >= 0:
-            if (start + at) % frames.ALIGNMENT == 0:
-                return start + at
-            at = window.find(frames.FRAME_MAGIC, at + 1)
+        if at >= 0:
+            return start + at
         start += max(len(window) - len(frames.FRAME_MAGIC) + 1, 1)
-        start += frames.padding_bytes(start) if len(window) == WINDOW_BYTES else 0
     return size

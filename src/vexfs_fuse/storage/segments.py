@@ -198,13 +198,16 @@ class Segments:
         """
         if error is not None:
             return
-        self.settle_out(batch)
         for durable in (*batch.earlier, batch):
+            self.settle_out(durable)
             for trim in durable.trims:
                 trim.file.close()
 
     def settle_out(self, batch: SegmentBatch) -> None:
-        """Let go of the memory of a batch that was written out."""
+        """Let go of the memory of a batch that was written out, unless that was done."""
+        if batch.is_settled:
+            return
+        batch.is_settled = True
         for key in batch.frames:
             del self._staged[key]
         self._unsettled_bytes -= batch.size_bytes
