@@ -1,0 +1,73 @@
+"""Maintenance: everything due is done, and requests keep their time."""
+
+from typing import Any
+
+import trio
+from trio.testing import MockClock
+
+from tests.support.memory_vfs import MemoryVfs, MemoryVolume
+from vexfs_fuse.fuse.affinity import Follower
+from vexfs_fuse.observe.recorder import TOTAL, Recorder, count
+from vexfs_fuse.pending import Pending
+from vexfs_fuse.runtime.tasks import HEARTBEAT_S, Maintenance, heartbeat
+from vexfs_fuse.runtime.workers import Workers
+
+
+def maintenance(steps: list[Any], recorder: Recorder, workers: Workers) -> Maintenance:
+    volume = MemoryVolume(MemoryVfs())
+    volume.steps = steps
+    return Maintenance(volume, workers, recorder)
+
+
+async def test_slices_and_pendings_are_done_in_order() -> None:
+    resumed: list[str] = []
+    steps: list[Any] = [
+        None,
+        Pending(lambda: "worked", resumed.append),
+        None,
+        Pending(lambda: "again", resumed.append),
+    ]
+    workers = Workers(Follower())
+    await maintenance(steps, Recorder(), workers).once()
+    workers.stop()
+    assert resumed == ["worked", "again"]
+    assert steps == []
+
+
+async def test_slices_follow_each_other_while_no_request_comes() -> None:
+    steps: list[Any] = [None] * 1_000
+    with trio.fail_after(5):
+        await maintenance(steps, Recorder(), Workers(Follower())).once()
+
+
+async def test_slices_give_way_to_requests() -> None:
+    recorder = Recorder()
+    row = recorder.row("getattr")
+    slices = 0
+
+    class Busy(MemoryVolume):
+        def maintain(self) -> Any:
+            nonlocal slices
+            while True:
+                slices += 1
+                row[TOTAL] += 1  # a request is answered during each
+                until = trio.current_time() + 0.005
+                while trio.current_time() < until:
+                    pass
+                yield None
+
+    with trio.move_on_after(0.5):
+        await Maintenance(Busy(MemoryVfs()), Workers(Follower()), recorder).once()
+    assert slices < 0.5 / 0.005 / 2
+
+
+async def test_the_heartbeat_measures_how_late_the_loop_is(mock_clock: MockClock) -> None:
+    recorder = Recorder()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(heartbeat, recorder, Follower())
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(HEARTBEAT_S + 0.25)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert count(recorder.stalls) == 1
+    assert abs(recorder.stalls[TOTAL] - 250_000_000) < 1_000
