@@ -19,6 +19,8 @@ def test_sections_tables_and_units_are_for_people() -> None:
     assert "    records         20\n" in shown
     assert "    free   77.5 GiB" in shown
     assert "                slabs  pages used  pages free  hits  misses  evictions\n" in shown
+    assert "           count  failed  median us  p99 us\n" in shown
+    assert "  getattr  1,200       0          8      65\n" in shown
     assert "      64.0 KiB      1          13           3   100       7          2\n" in shown
 
 

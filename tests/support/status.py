@@ -10,6 +10,10 @@ STATUS: dict[str, Any] = {
         "reader": "hybrid",
         "init_flags": ["PARALLEL_DIROPS", "HANDLE_KILLPRIV_V2"],
     },
+    "requests": {
+        "getattr": {"count": 1_200, "failed": 0, "median_us": 8, "p99_us": 65},
+        "lookup": {"count": 28, "failed": 3, "median_us": 16, "p99_us": 131},
+    },
     "volume": {
         "read_only": False,
         "failure": None,

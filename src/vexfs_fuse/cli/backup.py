@@ -16,7 +16,11 @@ from vexfs_fuse.quantities import approximate_size
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "mount_point", nargs="?", type=Path, help="a mounted volume; or give --store"
+        "mount_point",
+        metavar="MOUNTPOINT",
+        nargs="?",
+        type=Path,
+        help="a mounted volume; or give --store",
     )
     parser.add_argument("target", metavar="FILE", help="where to write it; - is standard output")
     add_store(parser)

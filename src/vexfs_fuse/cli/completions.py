@@ -10,7 +10,7 @@ SHELLS: Final = ("bash", "zsh", "fish")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=SHELLS)
+    parser.add_argument("shell", choices=SHELLS, help="which shell")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -11,7 +11,11 @@ from vexfs_fuse.cli.options import add_options, effective_options
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "mount_point", nargs="?", type=Path, help="show what this mounted volume runs with"
+        "mount_point",
+        metavar="MOUNTPOINT",
+        nargs="?",
+        type=Path,
+        help="show what this mounted volume runs with",
     )
     add_options(parser)
 

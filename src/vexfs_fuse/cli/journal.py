@@ -20,7 +20,9 @@ VALUE_CHARACTERS_MAX: Final = 60
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("mount_point", nargs="?", type=Path, help="which volume, if several")
+    parser.add_argument(
+        "mount_point", metavar="MOUNTPOINT", nargs="?", type=Path, help="which volume, if several"
+    )
     parser.add_argument(
         "--follow", action="store_true", help="go on with new records as they become durable"
     )

@@ -1,6 +1,5 @@
 """The mounted volumes of this machine, and what their control trees tell."""
 
-import errno
 import json
 import os
 import tomllib
@@ -9,8 +8,6 @@ from typing import Any
 
 from vexfs_fuse.errors import InvalidArgument, NotFound
 from vexfs_fuse.fuse import mounting
-
-_DEAD = frozenset({errno.ENOTCONN, errno.ECONNABORTED})
 
 
 def mount_points() -> list[Path]:
@@ -61,14 +58,11 @@ def read_control(mount_point: Path, name: str) -> bytes:
     NotFound
         The daemon is gone.
     """
-    try:
-        return (mount_point / ".vexfs" / name).read_bytes()
-    except OSError as error:
-        if error.errno in _DEAD:
-            raise NotFound(
-                f"the daemon of {mount_point} is gone; mount again, or: vexfs umount {mount_point}"
-            ) from None
-        raise
+    if not mounting.answers(mount_point):
+        raise NotFound(
+            f"the daemon of {mount_point} is gone; mount again, or: vexfs umount {mount_point}"
+        )
+    return (mount_point / ".vexfs" / name).read_bytes()
 
 
 def read_status(mount_point: Path) -> dict[str, Any]:

@@ -14,7 +14,9 @@ _SIZES: Final = frozenset({"bytes", "free", "total"})
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("mount_point", nargs="?", type=Path, help="which volume, if several")
+    parser.add_argument(
+        "mount_point", metavar="MOUNTPOINT", nargs="?", type=Path, help="which volume, if several"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

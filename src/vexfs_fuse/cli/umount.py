@@ -17,7 +17,9 @@ POLL_S: Final = 0.02
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("mount_point", nargs="?", type=Path, help="which volume, if several")
+    parser.add_argument(
+        "mount_point", metavar="MOUNTPOINT", nargs="?", type=Path, help="which volume, if several"
+    )
     parser.add_argument(
         "--lazy",
         action="store_true",

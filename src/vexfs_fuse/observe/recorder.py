@@ -26,7 +26,6 @@ EVENTS: Final = MappingProxyType(
         "negative_entry": "lookups answered with an absence that the kernel may keep",
         "keep_cache": "opens that let the kernel keep the pages it has",
         "direct_io": "opens that bypass the kernel's page cache",
-        "invalidation": "inodes or names that the kernel was told to forget",
         "suspended": "requests that had to wait for the disk or for another thread",
     }
 )

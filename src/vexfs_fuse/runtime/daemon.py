@@ -21,6 +21,8 @@ from vexfs_fuse.fuse.session import WISHES, Session
 from vexfs_fuse.observe.log import start_logging
 from vexfs_fuse.observe.metrics import exposition
 from vexfs_fuse.observe.recorder import Recorder
+from vexfs_fuse.observe.summary import requests_summary
+from vexfs_fuse.runtime.durability import promise
 from vexfs_fuse.runtime.garbage import settle_garbage
 from vexfs_fuse.runtime.scrape import serve_metrics
 from vexfs_fuse.runtime.settings import MountSettings
@@ -81,7 +83,9 @@ def _vfs(volume: Volume, settings: MountSettings, daemon: "Daemon") -> Vfs:
         config_toml=lambda: config.toml(settings.origins).encode(),
     )
     virtual = VirtualTrees([(control.NAME, tree)], SystemClock.now_ns)
-    return Vfs(volume, virtual, open_max=config.max_open_files, atime=config.atime)
+    vfs = Vfs(volume, virtual, open_max=config.max_open_files, atime=config.atime)
+    promise(config.durability, vfs, volume)
+    return vfs
 
 
 class Daemon:
@@ -121,6 +125,7 @@ class Daemon:
                 "follows_cpu": self._follower.cpu,
             },
             "mount": self._session.describe(),
+            "requests": requests_summary(self._recorder),
             "volume": self._volume.status(),
         }
 
