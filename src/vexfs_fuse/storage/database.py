@@ -34,16 +34,22 @@ class Database:
         self._connect = connect
         self._open: list[sqlite3.Connection] = []
         try:
-            self.writer = self._connection(WRITER_CACHE_KIB)
-            self._prepare()
-            self._reader = self._checkpointer = self.writer
-            if self._path != MEMORY:
-                self._reader = self._connection(READER_CACHE_KIB)
-                self._checkpointer = self._connection(WRITER_CACHE_KIB)
-        except BaseException:
+            self._open_all()
+        except sqlite3.Error as error:
+            self.close()
+            raise failure(error, "state view") from error
+        except errors.VexfsError:
             self.close()
             raise
         self._select = self._reader.cursor().execute
+
+    def _open_all(self) -> None:
+        self.writer = self._connection(WRITER_CACHE_KIB)
+        self._prepare()
+        self._reader = self._checkpointer = self.writer
+        if self._path != MEMORY:
+            self._reader = self._connection(READER_CACHE_KIB)
+            self._checkpointer = self._connection(WRITER_CACHE_KIB)
 
     def _connection(self, cache_kib: int) -> sqlite3.Connection:
         connection = self._connect(
@@ -158,17 +164,20 @@ class Database:
 
 def failure(error: sqlite3.Error, what: str) -> errors.VexfsError:
     """Return the domain error for one of SQLite's, about `what`."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    kind = _FAILURES.get(code, errors.StoreFailed)
-    if code == sqlite3.SQLITE_ERROR and type(error) is sqlite3.DatabaseError:
-        kind = errors.CorruptData
+    code = getattr(error, "sqlite_errorcode", -1)  # the module itself raises some without
+    kind = _FAILURES.get(code) or _FAILURES.get(code & PRIMARY_CODE, errors.StoreFailed)
     return kind(f"{what}: {error}")
 
 
+PRIMARY_CODE: Final = 0xFF
+"""An extended result code has its primary one in these bits."""
+
 _FAILURES: Final[dict[int, type[errors.VexfsError]]] = {
+    sqlite3.SQLITE_ERROR: errors.CorruptData,  # our statements are right: a table must be missing
     sqlite3.SQLITE_CORRUPT: errors.CorruptData,
     sqlite3.SQLITE_NOTADB: errors.CorruptData,
     sqlite3.SQLITE_FULL: errors.NoSpace,
+    sqlite3.SQLITE_IOERR_SHMSIZE: errors.NoSpace,
     sqlite3.SQLITE_BUSY: errors.StoreLocked,
     sqlite3.SQLITE_LOCKED: errors.StoreLocked,
 }

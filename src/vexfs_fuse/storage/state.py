@@ -10,9 +10,9 @@ loop, but for those that say "in a thread".
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from vexfs_fuse import errors
 from vexfs_fuse.storage import rows, schema
@@ -20,18 +20,13 @@ from vexfs_fuse.storage.commit import Commit
 from vexfs_fuse.storage.database import MEMORY, Connect, Database, failure
 from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.overlay import Directory, DirtyNode, Entry, Overlay
-from vexfs_fuse.storage.rows import Row
+from vexfs_fuse.storage.state_reads import StateReads
 from vexfs_fuse.units import Inode, Lsn, Segment
 
 __all__ = ["MEMORY", "Commit", "Entry", "State", "Totals"]
 
-PAGE_ROWS_MIN: Final = 64
-"""The fewest names that one query of a listing asks for, in case changes hide most of them."""
-
 POINT_READS_MAX: Final = 8
 """Up to so many extents are looked up one by one, more by reading all of the file's."""
-
-_MISSING: Final[Any] = object()
 
 
 class Totals(NamedTuple):
@@ -41,7 +36,7 @@ class Totals(NamedTuple):
     stored_bytes: int
 
 
-class State:
+class State(StateReads):
     """The view, and the changes that wait for its next commit.
 
     Attributes
@@ -56,18 +51,18 @@ class State:
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self.applied = Lsn(self._number("applied"))
+        applied, self._inodes, self.last_inode = (
+            Lsn(_number(database, "applied")),
+            _number(database, "inodes"),
+            Inode(_number(database, "last_inode")),
+        )
+        super().__init__(database, applied, self.last_inode)
         self.durable = Lsn(0)
-        self.last_inode = Inode(self._number("last_inode"))
-        self._committed_inode = self.last_inode  # SQLite knows none that is higher
-        self._inodes = self._number("inodes")
         self._live: dict[Segment, int] = {
             row[0]: row[1] for row in database.many(rows.SEGMENTS, schema.SELECT_SEGMENTS, ())
         }
         self._stored_bytes = sum(self._live.values())
-        self._overlay = Overlay(self.applied, self.last_inode)
-        self._frozen: Overlay | None = None
+        self._sync_failure: errors.StoreFailed | None = None
 
     @classmethod
     def open(cls, path: Path | str, connect: Connect = sqlite3.connect) -> "State":
@@ -82,24 +77,25 @@ class State:
         """
         try:
             database = Database(path, connect)
-        except sqlite3.Error as error:
+        except errors.CorruptData as error:
             raise errors.StoreDamaged(f"{path}: {error}") from error
         try:
             state = cls(database)
-            state.checkpoint()
+            state._checkpoint_at_open()
             database.refresh()
-        except BaseException as error:
+        except errors.VexfsError as error:
             database.close()
             if isinstance(error, errors.CorruptData):
                 raise errors.StoreDamaged(f"{path}: {error}") from error
             raise
         return state
 
-    def _number(self, key: str) -> int:
-        value = self._database.meta(key)
-        if not isinstance(value, int):
-            raise errors.CorruptData(f"state row meta[{key!r}] is missing")
-        return value
+    def _checkpoint_at_open(self) -> None:
+        """Learn what is durable; on a full disk that stays unknown, and the journal stays whole."""
+        try:
+            self.checkpoint()
+        except errors.NoSpace:
+            pass
 
     def close(self) -> None:
         """Close the database; uncommitted changes are lost."""
@@ -141,72 +137,7 @@ class State:
         overlay.nodes[ino] = None
         overlay.xattrs.pop(ino, None)
 
-    def dirty_node(self, ino: Inode) -> Any:
-        """Return the live object of an inode whose changes are not committed, or None."""
-        for layer in self._layers():
-            if ino in layer.nodes:
-                return layer.nodes[ino]
-        return None
-
-    def node_row(self, ino: Inode) -> Row | None:
-        """Return the columns of an inode, as `Node.row` gave them; None when there is none.
-
-        Raises
-        ------
-        CorruptData
-            The row is damaged.
-        """
-        for layer in self._layers():
-            if ino in layer.nodes:
-                return layer.row_of(ino)
-        row = self._database.one(rows.NODES, schema.SELECT_NODE, (ino,))
-        return None if row is None else row[:-1]
-
-    def orphans(self) -> list[Inode]:
-        """Return the inodes that have no name (nlink 0), in ascending order."""
-        seen: set[Inode] = set()
-        found: list[Inode] = []
-        for layer in self._layers():
-            for ino in layer.nodes.keys() - seen:
-                row = layer.row_of(ino)
-                if row is not None and row[4] == 0:
-                    found.append(ino)
-            seen |= layer.nodes.keys()
-        found += [Inode(ino) for ino in self._database.orphans() if ino not in seen]
-        return sorted(found)
-
-    def _layers(self) -> tuple[Overlay, ...]:
-        frozen = self._frozen
-        return (self._overlay,) if frozen is None else (self._overlay, frozen)
-
     # --- names ------------------------------------------------------------------------------------
-
-    def dentry(self, parent: Inode, name: bytes) -> Entry | None:
-        """Return (inode, cookie, kind) of a name, or None.
-
-        Raises
-        ------
-        CorruptData
-            The row is damaged.
-        """
-        directory = self._overlay.directories.get(parent)
-        if directory is not None:
-            entry: Entry | None = directory.get(name, _MISSING)
-            if entry is not _MISSING:
-                return entry
-        return self._dentry_below(parent, name)
-
-    def _dentry_below(self, parent: Inode, name: bytes) -> Entry | None:
-        if self._frozen is not None:
-            directory = self._frozen.directories.get(parent)
-            if directory is not None:
-                entry: Entry | None = directory.get(name, _MISSING)
-                if entry is not _MISSING:
-                    return entry
-        if parent > self._committed_inode:
-            return None
-        row = self._database.one(rows.DENTRIES, schema.SELECT_DENTRY, (parent, name))
-        return None if row is None else row[2:5]
 
     def put_dentry(self, parent: Inode, name: bytes, entry: Entry | None) -> None:
         """Set a name, or remove it.
@@ -224,71 +155,7 @@ class State:
             directory.last = cookie
             directory.order.append((cookie, name))
 
-    def dentries_after(
-        self, parent: Inode, cookie: int, limit: int
-    ) -> list[tuple[bytes, int, int, int]]:
-        """Return (name, inode, cookie, kind) of the next entries in the order of their cookies.
-
-        Names that come and go between two calls neither hide nor repeat the others.
-
-        Raises
-        ------
-        CorruptData
-            A row among them is damaged.
-        """
-        layers = [
-            layer.directories[parent] for layer in self._layers() if parent in layer.directories
-        ]
-        found: list[tuple[bytes, int, int, int]] = []
-        if parent <= self._committed_inode:
-            found = self._dentries_committed(parent, cookie, limit, layers)
-        for directory in reversed(layers):
-            for at, name in directory.after(cookie):
-                if len(found) >= limit:
-                    return found
-                entry = _topmost(layers, name)
-                if entry is not None and entry[1] == at:
-                    found.append((name, *entry))
-        return found
-
-    def _dentries_committed(
-        self, parent: Inode, cookie: int, limit: int, layers: list[Directory]
-    ) -> list[tuple[bytes, int, int, int]]:
-        """Return those of the next entries whose place in the order SQLite has."""
-        found: list[tuple[bytes, int, int, int]] = []
-        while len(found) < limit:
-            asked = max(limit - len(found), PAGE_ROWS_MIN)
-            key = (parent, cookie, self.applied, asked)
-            page = self._database.many(rows.DENTRIES, schema.SELECT_DENTRIES, key)
-            for _, name, ino, at, kind, _ in page:
-                entry = _topmost(layers, name)
-                if entry is _MISSING:
-                    found.append((name, ino, at, kind))
-                elif entry is not None and entry[1] == at:
-                    found.append((name, *entry))
-            if len(page) < asked:
-                break
-            cookie = page[-1][3]
-        return found[:limit]
-
     # --- extended attributes ----------------------------------------------------------------------
-
-    def xattrs(self, ino: Inode) -> dict[bytes, bytes]:
-        """Return an inode's extended attributes.
-
-        Raises
-        ------
-        CorruptData
-            A row is damaged.
-        """
-        found: dict[bytes, bytes | None] = {}
-        if ino <= self._committed_inode:
-            stored = self._database.many(rows.XATTRS, schema.SELECT_XATTRS, (ino,))
-            found = {name: value for _, name, value, _ in stored}
-        for layer in reversed(self._layers()):
-            if ino in layer.xattrs:
-                found.update(layer.xattrs[ino])
-        return {name: value for name, value in found.items() if value is not None}
 
     def put_xattr(self, ino: Inode, name: bytes, value: bytes | None) -> None:
         """Set an extended attribute, or remove it."""
@@ -297,24 +164,6 @@ class State:
         overlay.changes += 1
 
     # --- extents ----------------------------------------------------------------------------------
-
-    def extents(self, ino: Inode) -> list[Extent]:
-        """Return an inode's extents, by offset.
-
-        Raises
-        ------
-        CorruptData
-            A row is damaged.
-        """
-        found: dict[int, Extent | None] = {}
-        if ino <= self._committed_inode:
-            found = {extent.offset: extent for extent in self._database.extents(ino)}
-        for layer in reversed(self._layers()):
-            if ino in layer.extents:
-                found.update(layer.extents[ino])
-        kept = [extent for extent in found.values() if extent is not None]
-        kept.sort()
-        return kept
 
     def put_extents(self, ino: Inode, removed: Iterable[int], added: Iterable[Extent]) -> None:
         """Remove the extents at these offsets, then add others.
@@ -350,20 +199,14 @@ class State:
 
     def _extents_at(self, ino: Inode, offsets: list[int]) -> list[Extent]:
         if len(offsets) > POINT_READS_MAX:
-            every = {extent.offset: extent for extent in self.extents(ino)}
-            return [every[offset] for offset in offsets]
-        return [self._extent_at(ino, offset) for offset in offsets]
-
-    def _extent_at(self, ino: Inode, offset: int) -> Extent:
-        for layer in self._layers():
-            if ino in layer.extents:
-                extent = layer.extents[ino].get(offset)
-                if extent is not None:
-                    return extent
-        row = self._database.one(rows.EXTENTS, schema.SELECT_EXTENT, (ino, offset))
-        if row is None:
-            raise errors.CorruptData(f"state row extents[{ino}, {offset}] is missing")
-        return rows.extent_of(row)
+            held = {extent.offset: extent for extent in self.extents(ino)}
+            found = [held.get(offset) for offset in offsets]
+        else:
+            found = [self.extent(ino, offset) for offset in offsets]
+        if None in found:
+            missing = offsets[found.index(None)]
+            raise errors.CorruptData(f"state row extents[{ino}, {missing}] is missing")
+        return [extent for extent in found if extent is not None]
 
     def _count(self, segment: Segment, size: int) -> None:
         self._live[segment] = self._live.get(segment, 0) + size
@@ -380,13 +223,6 @@ class State:
         """Return the number of inodes and of bytes held by extents."""
         return Totals(self._inodes, self._stored_bytes)
 
-    def get_meta(self, key: str) -> int | bytes | None:
-        """Return a value that `put_meta` stored, or None."""
-        for layer in self._layers():
-            if key in layer.meta:
-                return layer.meta[key]
-        return self._database.meta(key)
-
     def put_meta(self, key: str, value: int | bytes) -> None:
         """Store a value about the volume as a whole."""
         self._overlay.meta[key] = value
@@ -396,15 +232,6 @@ class State:
     def dirty_count(self) -> int:
         """About how many rows the next freeze will have to write."""
         return self._overlay.changes
-
-    def query(self, sql: str) -> Iterator[Row]:
-        """Yield the committed rows of a query, unverified: for `fsck`, which knows what they mean.
-
-        Raises
-        ------
-        CorruptData, StoreFailed
-        """
-        return self._database.each(sql)
 
     # --- commits ----------------------------------------------------------------------------------
 
@@ -446,19 +273,24 @@ class State:
     def checkpoint(self) -> None:
         """Sync the commits so far, which makes them `durable`; in a thread.
 
-        Raises what `Commit.step` does.
+        Raises what `Commit.step` does.  A checkpoint that the disk refused is never tried again:
+        the kernel may have dropped the pages that it could not write, and say so only once.
         """
+        if self._sync_failure is not None:
+            raise self._sync_failure
         applied = self.applied
         try:
             if self._database.checkpoint():
                 self.durable = applied
         except sqlite3.Error as error:
-            raise failure(error, "state checkpoint") from error
+            failed = failure(error, "state checkpoint")
+            if isinstance(failed, errors.StoreFailed):
+                self._sync_failure = failed
+            raise failed from error
 
 
-def _topmost(layers: list[Directory], name: bytes) -> Any:
-    """Return what the highest layer says about a name: an entry, None (removed), or _MISSING."""
-    for directory in layers:
-        if name in directory:
-            return directory[name]
-    return _MISSING
+def _number(database: Database, key: str) -> int:
+    value = database.meta(key)
+    if not isinstance(value, int):
+        raise errors.CorruptData(f"state row meta[{key!r}] is missing")
+    return value

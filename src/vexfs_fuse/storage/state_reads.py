@@ -1,0 +1,217 @@
+"""What can be asked of the state: the committed rows, under the changes that are not committed."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from vexfs_fuse.storage import rows, schema
+from vexfs_fuse.storage.database import Database
+from vexfs_fuse.storage.extent import Extent
+from vexfs_fuse.storage.overlay import Directory, Entry, Overlay
+from vexfs_fuse.storage.rows import Row
+from vexfs_fuse.units import Inode, Lsn
+
+PAGE_ROWS_MIN: Final = 64
+"""The fewest names that one query of a listing asks for, in case changes hide most of them."""
+
+_MISSING: Final[Any] = object()
+
+
+class StateReads:
+    """The questions; what changes is in `state.State`.
+
+    Reads look at the overlay first, then at the one that a commit is writing, then at SQLite.
+    """
+
+    def __init__(self, database: Database, applied: Lsn, last_inode: Inode) -> None:
+        self.applied = applied
+        self._database = database
+        self._committed_inode = last_inode  # SQLite knows none that is higher
+        self._overlay = Overlay(applied, last_inode)
+        self._frozen: Overlay | None = None
+
+    def dirty_node(self, ino: Inode) -> Any:
+        """Return the live object of an inode whose changes are not committed, or None."""
+        for layer in self._layers():
+            if ino in layer.nodes:
+                return layer.nodes[ino]
+        return None
+
+    def node_row(self, ino: Inode) -> Row | None:
+        """Return the columns of an inode, as `Node.row` gave them; None when there is none.
+
+        Raises
+        ------
+        CorruptData
+            The row is damaged.
+        """
+        for layer in self._layers():
+            if ino in layer.nodes:
+                return layer.row_of(ino)
+        row = self._database.one(rows.NODES, schema.SELECT_NODE, (ino,))
+        return None if row is None else row[:-1]
+
+    def orphans(self) -> list[Inode]:
+        """Return the inodes that have no name (nlink 0), in ascending order."""
+        seen: set[Inode] = set()
+        found: list[Inode] = []
+        for layer in self._layers():
+            for ino in layer.nodes.keys() - seen:
+                row = layer.row_of(ino)
+                if row is not None and row[4] == 0:
+                    found.append(ino)
+            seen |= layer.nodes.keys()
+        found += [Inode(ino) for ino in self._database.orphans() if ino not in seen]
+        return sorted(found)
+
+    def _layers(self) -> tuple[Overlay, ...]:
+        frozen = self._frozen
+        return (self._overlay,) if frozen is None else (self._overlay, frozen)
+
+    def dentry(self, parent: Inode, name: bytes) -> Entry | None:
+        """Return (inode, cookie, kind) of a name, or None.
+
+        Raises
+        ------
+        CorruptData
+            The row is damaged.
+        """
+        directory = self._overlay.directories.get(parent)
+        if directory is not None:
+            entry: Entry | None = directory.get(name, _MISSING)
+            if entry is not _MISSING:
+                return entry
+        return self._dentry_below(parent, name)
+
+    def _dentry_below(self, parent: Inode, name: bytes) -> Entry | None:
+        if self._frozen is not None:
+            directory = self._frozen.directories.get(parent)
+            if directory is not None:
+                entry: Entry | None = directory.get(name, _MISSING)
+                if entry is not _MISSING:
+                    return entry
+        if parent > self._committed_inode:
+            return None
+        row = self._database.one(rows.DENTRIES, schema.SELECT_DENTRY, (parent, name))
+        return None if row is None else row[2:5]
+
+    def dentries_after(
+        self, parent: Inode, cookie: int, limit: int
+    ) -> list[tuple[bytes, int, int, int]]:
+        """Return (name, inode, cookie, kind) of the next entries in the order of their cookies.
+
+        Names that come and go between two calls neither hide nor repeat the others.
+
+        Raises
+        ------
+        CorruptData
+            A row among them is damaged.
+        """
+        layers = [
+            layer.directories[parent] for layer in self._layers() if parent in layer.directories
+        ]
+        found: list[tuple[bytes, int, int, int]] = []
+        if parent <= self._committed_inode:
+            found = self._dentries_committed(parent, cookie, limit, layers)
+        for directory in reversed(layers):
+            for at, name in directory.after(cookie):
+                if len(found) >= limit:
+                    return found
+                entry = _topmost(layers, name)
+                if entry is not None and entry[1] == at:
+                    found.append((name, *entry))
+        return found
+
+    def _dentries_committed(
+        self, parent: Inode, cookie: int, limit: int, layers: list[Directory]
+    ) -> list[tuple[bytes, int, int, int]]:
+        """Return those of the next entries whose place in the order SQLite has."""
+        found: list[tuple[bytes, int, int, int]] = []
+        while len(found) < limit:
+            asked = max(limit - len(found), PAGE_ROWS_MIN)
+            key = (parent, cookie, self.applied, asked)
+            page = self._database.many(rows.DENTRIES, schema.SELECT_DENTRIES, key)
+            for _, name, ino, at, kind, _ in page:
+                entry = _topmost(layers, name)
+                if entry is _MISSING:
+                    found.append((name, ino, at, kind))
+                elif entry is not None and entry[1] == at:
+                    found.append((name, *entry))
+            if len(page) < asked:
+                break
+            cookie = page[-1][3]
+        return found[:limit]
+
+    def xattrs(self, ino: Inode) -> dict[bytes, bytes]:
+        """Return an inode's extended attributes.
+
+        Raises
+        ------
+        CorruptData
+            A row is damaged.
+        """
+        found: dict[bytes, bytes | None] = {}
+        if ino <= self._committed_inode:
+            stored = self._database.many(rows.XATTRS, schema.SELECT_XATTRS, (ino,))
+            found = {name: value for _, name, value, _ in stored}
+        for layer in reversed(self._layers()):
+            if ino in layer.xattrs:
+                found.update(layer.xattrs[ino])
+        return {name: value for name, value in found.items() if value is not None}
+
+    def extents(self, ino: Inode) -> list[Extent]:
+        """Return an inode's extents, by offset.
+
+        Raises
+        ------
+        CorruptData
+            A row is damaged.
+        """
+        found: dict[int, Extent | None] = {}
+        if ino <= self._committed_inode:
+            found = {extent.offset: extent for extent in self._database.extents(ino)}
+        for layer in reversed(self._layers()):
+            if ino in layer.extents:
+                found.update(layer.extents[ino])
+        kept = [extent for extent in found.values() if extent is not None]
+        kept.sort()
+        return kept
+
+    def extent(self, ino: Inode, offset: int) -> Extent | None:
+        """Return the extent that begins at this byte, or None.
+
+        Raises
+        ------
+        CorruptData
+            The row is damaged.
+        """
+        for layer in self._layers():
+            if ino in layer.extents and offset in layer.extents[ino]:
+                return layer.extents[ino][offset]
+        if ino > self._committed_inode:
+            return None
+        row = self._database.one(rows.EXTENTS, schema.SELECT_EXTENT, (ino, offset))
+        return None if row is None else rows.extent_of(row)
+
+    def get_meta(self, key: str) -> int | bytes | None:
+        """Return a value that `put_meta` stored, or None."""
+        for layer in self._layers():
+            if key in layer.meta:
+                return layer.meta[key]
+        return self._database.meta(key)
+
+    def query(self, sql: str) -> Iterator[Row]:
+        """Yield the committed rows of a query, unverified: for `fsck`, which knows what they mean.
+
+        Raises
+        ------
+        CorruptData, StoreFailed
+        """
+        return self._database.each(sql)
+
+
+def _topmost(layers: list[Directory], name: bytes) -> Any:
+    """Return what the highest layer says about a name: an entry, None (removed), or _MISSING."""
+    for directory in layers:
+        if name in directory:
+            return directory[name]
+    return _MISSING
