@@ -70,21 +70,30 @@ class Counting:
     def __init__(self, mountpoint: Path) -> None:
         self._connection = os.stat(mountpoint).st_dev
         self._instance = TRACING / "instances" / f"vexfs-{os.getpid()}"
+        self._mounted = False
 
     def __enter__(self) -> Self:
         try:
             if not (TRACING / "events").is_dir():
-                subprocess.run(["mount", "-t", "tracefs", "tracefs", TRACING], check=False)
+                subprocess.run(["mount", "-t", "tracefs", "tracefs", TRACING], check=True)
+                self._mounted = True
             self._instance.mkdir()
             (self._instance / EVENT / "filter").write_text(f"connection == {self._connection}")
             (self._instance / EVENT / "enable").write_text("1")
-        except OSError as error:
+        except (OSError, subprocess.CalledProcessError) as error:
+            self._leave()
             raise CountingUnavailable(f"{error}: needs root and Linux 6.12") from error
         return self
 
     def __exit__(self, *_: object) -> None:
         (self._instance / EVENT / "enable").write_text("0")
-        self._instance.rmdir()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._instance.is_dir():
+            self._instance.rmdir()
+        if self._mounted:  # unless others trace as well by now
+            subprocess.run(["umount", TRACING], check=False, stderr=subprocess.DEVNULL)
 
     def requests(self, act: Callable[[], object]) -> Counter[str]:
         """Return the requests that `act` makes, by opcode without `FUSE_`."""
