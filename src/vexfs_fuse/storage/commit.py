@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Final
 
 from vexfs_fuse.storage import rows, schema
-from vexfs_fuse.storage.database import failure
+from vexfs_fuse.storage.database import SQLITE_ERRORS, failure
 from vexfs_fuse.storage.overlay import Overlay
 from vexfs_fuse.storage.rows import Row
 from vexfs_fuse.units import Lsn, Segment
@@ -54,7 +54,7 @@ class Commit:
                 self._writer.execute("BEGIN IMMEDIATE")
             while rows_max > 0 and self._table is not None:
                 rows_max -= self._write(rows_max)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise failure(error, "state commit") from error
         return self._table is None
 
@@ -76,7 +76,7 @@ class Commit:
             if not self._writer.in_transaction:
                 self._writer.execute("BEGIN IMMEDIATE")
             self._writer.execute("COMMIT")
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise failure(error, "state commit") from error
 
     def roll_back(self) -> None:

@@ -13,6 +13,7 @@ from vexfs_fuse import errors
 from vexfs_fuse.storage import rows, schema
 from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.rows import Row, Table
+from vexfs_fuse.units import Segment
 
 MEMORY: Final = ":memory:"
 
@@ -35,7 +36,7 @@ class Database:
         self._open: list[sqlite3.Connection] = []
         try:
             self._open_all()
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             self.close()
             raise failure(error, "state view") from error
         except errors.VexfsError:
@@ -97,7 +98,7 @@ class Database:
         """
         if self._reader is not self.writer:
             if self._reader.in_transaction:
-                self._reader.execute("COMMIT")
+                self._reader.execute("ROLLBACK")  # COMMIT would repeat the error of a failed read
             self._reader.execute("BEGIN")
 
     def checkpoint(self) -> bool:
@@ -118,52 +119,64 @@ class Database:
         """Return the row with this key, or None."""
         try:
             row = self._select(sql, key).fetchone()
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise failure(error, table.describe(key)) from error
-        return None if row is None else table.verify(row)
+        if row is None:
+            return None
+        if row[: len(key)] != key:
+            raise errors.CorruptData(f"{table.describe(row)} is in the place of {key}")
+        return table.verify(row)
 
-    def many(self, table: Table, sql: str, key: Row) -> list[Row]:
-        """Return the rows that a query for a key and its bounds finds."""
+    def many(self, table: Table, sql: str, key: int, bounds: Row = ()) -> list[Row]:
+        """Return the rows whose first column is `key`, within the bounds of the query."""
         try:
-            found = self._select(sql, key).fetchall()
-        except sqlite3.Error as error:
-            raise failure(error, table.describe(key)) from error
+            found = self._select(sql, (key, *bounds)).fetchall()
+        except SQLITE_ERRORS as error:
+            raise failure(error, table.describe((key,))) from error
         for row in found:
+            if row[0] != key:
+                raise errors.CorruptData(f"{table.describe(row)} is in the place of {key}")
             table.verify(row)
         return found
+
+    def live_bytes(self) -> dict[Segment, int]:
+        """Return the live bytes of all segments."""
+        return {row[0]: rows.SEGMENTS.verify(row)[1] for row in self.each(schema.SELECT_SEGMENTS)}
 
     def each(self, sql: str) -> Iterator[Row]:
         """Yield the rows of any query as they are, unverified: for `fsck`."""
         try:
             yield from self._reader.execute(sql)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise failure(error, "state view") from error
 
     def meta(self, key: str) -> int | bytes | None:
         """Return a value of `meta`, or None."""
-        row = self.one(rows.META, schema.SELECT_META, (key,))
+        row = self.one(rows.META, schema.SELECT_META, (key.encode(),))
         return None if row is None else row[1]
 
     def extents(self, ino: int) -> list[Extent]:
         """Return the extents of an inode, by offset."""
-        return [
-            rows.extent_of(row) for row in self.many(rows.EXTENTS, schema.SELECT_EXTENTS, (ino,))
-        ]
+        found = self.many(rows.EXTENTS, schema.SELECT_EXTENTS, ino)
+        return [rows.extent_of(row) for row in found]
 
     def orphans(self) -> list[int]:
         """Return the inodes that have no name, as far as their rows can be believed.
 
         The caller removes them for good: a damaged row must not lead to that.
         """
-        try:
-            found = self._select(schema.SELECT_ORPHANS).fetchall()
-        except sqlite3.Error as error:
-            raise failure(error, "state rows nodes[nlink = 0]") from error
+        found = self.each(schema.SELECT_ORPHANS)
         return [row[0] for row in found if rows.NODES.holds(row) and row[4] == 0]
 
 
-def failure(error: sqlite3.Error, what: str) -> errors.VexfsError:
-    """Return the domain error for one of SQLite's, about `what`."""
+SQLITE_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What the module raises; the second when damage is in a message that it wants to give."""
+
+
+def failure(error: Exception, what: str) -> errors.VexfsError:
+    """Return the domain error for one of `SQLITE_ERRORS`, about `what`."""
+    if isinstance(error, UnicodeDecodeError):
+        return errors.CorruptData(f"{what}: {error.object!r}")
     code = getattr(error, "sqlite_errorcode", -1)  # the module itself raises some without
     kind = _FAILURES.get(code) or _FAILURES.get(code & PRIMARY_CODE, errors.StoreFailed)
     return kind(f"{what}: {error}")

@@ -89,7 +89,7 @@ CREATE TABLE segments (           -- what keeps a segment file from being compac
 );
 """
 
-SELECT_META: Final = "SELECT key, value, sum FROM meta WHERE key = ?"
+SELECT_META: Final = "SELECT key, value, sum FROM meta WHERE key = CAST(? AS TEXT)"
 UPSERT_META: Final = "INSERT OR REPLACE INTO meta VALUES (?, ?, ?)"
 
 SELECT_NODE: Final = "SELECT * FROM nodes WHERE ino = ?"

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from vexfs_fuse import errors
-from vexfs_fuse.storage import rows, schema
 from vexfs_fuse.storage.commit import Commit
-from vexfs_fuse.storage.database import MEMORY, Connect, Database, failure
+from vexfs_fuse.storage.database import MEMORY, SQLITE_ERRORS, Connect, Database, failure
 from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.overlay import Directory, DirtyNode, Entry, Overlay
 from vexfs_fuse.storage.state_reads import StateReads
@@ -58,9 +57,7 @@ class State(StateReads):
         )
         super().__init__(database, applied, self.last_inode)
         self.durable = Lsn(0)
-        self._live: dict[Segment, int] = {
-            row[0]: row[1] for row in database.many(rows.SEGMENTS, schema.SELECT_SEGMENTS, ())
-        }
+        self._live = database.live_bytes()
         self._stored_bytes = sum(self._live.values())
         self._sync_failure: errors.StoreFailed | None = None
 
@@ -282,7 +279,7 @@ class State(StateReads):
         try:
             if self._database.checkpoint():
                 self.durable = applied
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             failed = failure(error, "state checkpoint")
             if isinstance(failed, errors.StoreFailed):
                 self._sync_failure = failed

@@ -128,8 +128,8 @@ class StateReads:
         found: list[tuple[bytes, int, int, int]] = []
         while len(found) < limit:
             asked = max(limit - len(found), PAGE_ROWS_MIN)
-            key = (parent, cookie, self.applied, asked)
-            page = self._database.many(rows.DENTRIES, schema.SELECT_DENTRIES, key)
+            bounds = (cookie, self.applied, asked)
+            page = self._database.many(rows.DENTRIES, schema.SELECT_DENTRIES, parent, bounds)
             for _, name, ino, at, kind, _ in page:
                 entry = _topmost(layers, name)
                 if entry is _MISSING:
@@ -151,7 +151,7 @@ class StateReads:
         """
         found: dict[bytes, bytes | None] = {}
         if ino <= self._committed_inode:
-            stored = self._database.many(rows.XATTRS, schema.SELECT_XATTRS, (ino,))
+            stored = self._database.many(rows.XATTRS, schema.SELECT_XATTRS, ino)
             found = {name: value for _, name, value, _ in stored}
         for layer in reversed(self._layers()):
             if ino in layer.xattrs:
