@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.commands import Home, lines
 from vexfs_fuse.cli.journal import line
+from vexfs_fuse.cli.mounted import sync
 from vexfs_fuse.storage.records import Entry
 from vexfs_fuse.units import Inode, Lsn
 
@@ -30,7 +31,7 @@ def test_a_store_at_rest_tells_its_journal(home: Home) -> None:
 def test_a_mounted_volume_tells_the_same(home: Home) -> None:
     with home.mounted() as volume:
         (volume / "a").mkdir()
-        subprocess.run(["sync", "-f", str(volume)], check=True)
+        sync(volume)
         mounted = records(home.succeed("journal", "--json", volume))
         at_rest = records(home.succeed("journal", "--json", "--store", home.store))
         assert at_rest[: len(mounted)] == mounted

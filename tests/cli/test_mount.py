@@ -104,8 +104,8 @@ def test_a_directory_that_is_no_store_is_refused(home: Home) -> None:
 
 
 def test_a_store_that_may_not_be_written_is_refused(home: Home) -> None:
-    os.chown(home.mount_point, NOBODY, NOBODY)
-    home.path.chmod(0o755)
+    for path in (home.path, home.mount_point):
+        os.chown(path, NOBODY, NOBODY)
     told = home.fail("mount", "--store", "/usr/store", home.mount_point, uid=NOBODY)
     assert "/usr/store: Permission denied" in told
 

@@ -10,7 +10,7 @@ import pytest
 
 from vexfs_fuse.config import Config
 from vexfs_fuse.observe import log
-from vexfs_fuse.observe.log import FloodGate, JournaldHandler, log_file, start_logging
+from vexfs_fuse.observe.log import FloodGate, JournaldHandler, log_file, start_logging, too_late
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +84,13 @@ def test_a_flood_is_cut_and_told() -> None:
     record = logging.makeLogRecord({"msg": "calm"})
     assert gate.filter(record)
     assert record.getMessage() == "[7 lines were left out] calm"
+
+
+def test_an_answer_that_came_too_late_is_not_worth_a_line() -> None:
+    message = "fuse_release(): fuse_reply_* failed with No such file or directory"
+    assert not too_late(logging.makeLogRecord({"name": "pyfuse3", "msg": message}))
+    assert too_late(logging.makeLogRecord({"name": "pyfuse3", "msg": "fuse_reply_* failed: EIO"}))
+    assert too_late(logging.makeLogRecord({"name": "vexfs", "msg": message}))
 
 
 def test_journald_gets_the_message_whole_with_its_priority(tmp_path: Path) -> None:

@@ -43,12 +43,7 @@ def _store(arguments: argparse.Namespace) -> Path:
     if arguments.option_store is not None:
         return effective_options(arguments).config.store
     there = mounted.only_volume(arguments.mount_point)
-    # What programs have written and not synced reaches the store with a sync of the root.
-    root = os.open(there, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(root)
-    finally:
-        os.close(root)
+    mounted.sync(there)
     return mounted.store_of(there)
 
 

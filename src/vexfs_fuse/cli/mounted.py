@@ -71,6 +71,15 @@ def read_status(mount_point: Path) -> dict[str, Any]:
     return status
 
 
+def sync(mount_point: Path) -> None:
+    """Return when all that was written to the volume is durable."""
+    control = os.open(mount_point / ".vexfs/README", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(control)
+    finally:
+        os.close(control)
+
+
 def store_of(mount_point: Path) -> Path:
     """Return the store directory of a mounted volume."""
     config = tomllib.loads(read_control(mount_point, "config.toml").decode())

@@ -31,6 +31,7 @@ def start_logging(config: Config, *, foreground: bool) -> str:
     In the foreground the log goes to standard error.
     """
     handler, place = _handler(config, foreground=foreground)
+    handler.addFilter(too_late)
     handler.addFilter(FloodGate())
     root = logging.getLogger()
     for old in root.handlers[:]:
@@ -69,6 +70,15 @@ def log_file(store: Path) -> Path:
 
 def _under_systemd() -> bool:
     return "INVOCATION_ID" in os.environ and JOURNALD_SOCKET.exists()
+
+
+def too_late(record: logging.LogRecord) -> bool:
+    """Return whether `record` is not about an answer that the kernel no longer waited for.
+
+    The kernel takes back requests that were interrupted and those of a mount that goes away, such
+    as the release that follows a close; to answer one then gives ENOENT, which means nothing.
+    """
+    return record.name != "pyfuse3" or "fuse_reply_* failed with No such" not in record.getMessage()
 
 
 class FloodGate(logging.Filter):

@@ -9,7 +9,13 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from vexfs_fuse.errors import BadHandle, CrossDevice, IsADirectory, NotADirectory, NotFound, NotPermitted
+from vexfs_fuse.errors import (
+    BadHandle,
+    CrossDevice,
+    IsADirectory,
+    NotADirectory,
+    NotPermitted,
+)
 from vexfs_fuse.pending import Durable
 from vexfs_fuse.tree.node import Dentry, Node
 from vexfs_fuse.tree.permissions import may
@@ -118,7 +124,7 @@ class Vfs:
             return
         node = self._tree.node(ino)
         if not node.opens:
-            self._names.purge(ino)
+            self._names.let_go(ino)
 
     def mknod(self, parent: Inode, name: bytes, mode: int, rdev: int, who: Caller) -> Any:
         """Make a file, FIFO, socket or device."""
@@ -128,16 +134,12 @@ class Vfs:
     def mkdir(self, parent: Inode, name: bytes, mode: int, who: Caller) -> Any:
         """Make a directory."""
         self._real(parent, name)
-        return self._counted(
-            self._names.create(parent, name, mode & 0o7777 | stat.S_IFDIR, who)
-        )
+        return self._counted(self._names.create(parent, name, mode & 0o7777 | stat.S_IFDIR, who))
 
     def symlink(self, parent: Inode, name: bytes, target: bytes, who: Caller) -> Any:
         """Make a symbolic link."""
         self._real(parent, name)
-        return self._counted(
-            self._names.create(parent, name, stat.S_IFLNK | 0o777, who, 0, target)
-        )
+        return self._counted(self._names.create(parent, name, stat.S_IFLNK | 0o777, who, 0, target))
 
     def link(self, ino: Inode, parent: Inode, name: bytes, who: Caller) -> Any:
         """Give an inode a further name."""
@@ -301,7 +303,11 @@ class Vfs:
             return
         now = self._now_ns()
         _, mtime, ctime = self._files.size_times(node)
-        if self._atime == "strictatime" or node.atime <= max(mtime, ctime) or now - node.atime > DAY_NS:
+        if (
+            self._atime == "strictatime"
+            or node.atime <= max(mtime, ctime)
+            or now - node.atime > DAY_NS
+        ):
             self._attributes.touch_atime(node, now)
 
     def write(self, handle: int, offset: int, data: bytes) -> Any:
@@ -330,10 +336,16 @@ class Vfs:
                 self._let_go(node.ino)
 
     def fsync(self, handle: int, data_only: bool) -> Durable[None]:
-        """Make the file's contents and attributes durable."""
+        """Make the file's contents and attributes durable; for a virtual file, the whole volume's.
+
+        The kernel does not pass on syncfs(2): `vexfs backup` syncs a file of the control tree.
+        """
         file = self._handles.get(handle)
         if file.__class__ is OpenFile:
             self._files.flush(file.node, inline_allowed=True)
+        else:
+            for _ in self.volume.flush_aged():
+                pass
         return Durable(self.volume.logged_lsn, None)
 
     # -- directories ---------------------------------------------------------------------------
@@ -377,9 +389,7 @@ class Vfs:
         directory.entries = listing or []
         directory.cookies = [entry.cookie for _, entry in directory.entries]
 
-    def _named_after(
-        self, directory: OpenDirectory, cookie: int
-    ) -> Iterator[tuple[bytes, Dentry]]:
+    def _named_after(self, directory: OpenDirectory, cookie: int) -> Iterator[tuple[bytes, Dentry]]:
         if directory.whole:
             yield from directory.entries[bisect_right(directory.cookies, cookie) :]
             return
