@@ -20,6 +20,9 @@ MEMORY: Final = ":memory:"
 WRITER_CACHE_KIB: Final = 32 * 1024
 READER_CACHE_KIB: Final = 16 * 1024
 
+ROWS_AT_ONCE: Final = 1_000
+"""How many rows of an unbounded query are in memory."""
+
 Connect = Callable[..., sqlite3.Connection]
 """Called as `sqlite3.connect`; tests give one whose connections fail."""
 
@@ -146,7 +149,9 @@ class Database:
     def each(self, sql: str) -> Iterator[Row]:
         """Yield the rows of any query as they are, unverified: for `fsck`."""
         try:
-            yield from self._reader.execute(sql)
+            cursor = self._reader.execute(sql)
+            while found := cursor.fetchmany(ROWS_AT_ONCE):
+                yield from found
         except SQLITE_ERRORS as error:
             raise failure(error, "state view") from error
 
