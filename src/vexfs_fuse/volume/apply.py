@@ -247,6 +247,10 @@ class Applier:
         return node
 
     def _purged(self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.Purged) -> None:
+        for each in change.inodes:
+            self._purge(Inode(each))
+
+    def _purge(self, ino: Inode) -> None:
         node = self.tree.node(ino)
         self.orphans.discard(ino)
         self._take_extents(node, self.contents.forget(node), ())

@@ -126,7 +126,9 @@ class XattrRemoved(NamedTuple):
 
 
 class Purged(NamedTuple):
-    """An inode without links that nobody uses any more is gone, with its contents."""
+    """Inodes without links that nobody uses any more are gone, with their contents."""
+
+    inodes: Sequence[int]
 
 
 class Mounted(NamedTuple):

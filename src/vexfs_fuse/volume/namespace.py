@@ -1,6 +1,8 @@
 """Decides what happens to names: create, link, unlink, rename."""
 
 import stat
+from collections.abc import Iterator
+from typing import Final
 
 from vexfs_fuse.errors import (
     DirectoryNotEmpty,
@@ -25,6 +27,9 @@ from vexfs_fuse.volume.writer import SYSTEM, Caller, Writer
 NO_REPLACE, EXCHANGE = 1, 2
 """Flags of renameat2(2)."""
 
+PURGE_SLICE: Final = 64
+"""Inodes that one record lets go of: about a millisecond."""
+
 _SPECIAL = {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK}
 
 
@@ -35,6 +40,7 @@ class Namespace:
         self._tree = tree
         self._writer = writer
         self._files = files
+        self.unused: list[Inode] = []  # without links, handles and references of the kernel
 
     def directory(self, ino: Inode) -> Node:
         """Return a directory's node.
@@ -256,7 +262,15 @@ class Namespace:
         if node.ino in ancestors(self._tree, into):
             raise InvalidArgument("a directory cannot move into itself")
 
-    def purge(self, ino: Inode) -> None:
-        """Let go of an inode without links that nobody uses any more."""
-        if ino in self._writer.applier.orphans and self._writer.refusal is None:
-            self._writer.commit(ino, Purged(), SYSTEM)
+    def let_go(self, ino: Inode) -> None:
+        """Note that nobody uses an inode without links any more: `purge` is for an idle moment."""
+        self.unused.append(ino)
+
+    def purge(self) -> Iterator[None]:
+        """Let go of the inodes that nobody uses, with their contents; yields between two slices."""
+        while self.unused and self._writer.refusal is None:
+            inodes = self.unused[-PURGE_SLICE:]
+            self._writer.admit(is_freeing=True)
+            del self.unused[-PURGE_SLICE:]
+            self._writer.commit(Inode(0), Purged(inodes), SYSTEM)
+            yield

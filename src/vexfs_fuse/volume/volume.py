@@ -40,6 +40,9 @@ CHECKPOINT_S: Final = 10.0
 OVERLAY_ROWS_MAX: Final = 400_000
 """Beyond so many uncommitted rows, maintenance goes before requests."""
 
+UNUSED_INODES_MAX: Final = 50_000
+"""Beyond so many inodes that nobody uses, too."""
+
 BLOCK_BYTES: Final = 4096
 
 
@@ -189,7 +192,9 @@ class Volume:
     @property
     def is_urgent(self) -> bool:
         """Whether maintenance must not wait for an idle moment."""
-        return self.view.dirty_count > OVERLAY_ROWS_MAX
+        return (
+            self.view.dirty_count > OVERLAY_ROWS_MAX or len(self.names.unused) > UNUSED_INODES_MAX
+        )
 
     def maintain(self) -> Iterator[Pending[None] | None]:
         """Do what is due in the background, in steps of about a millisecond.
@@ -197,10 +202,17 @@ class Volume:
         Yields None between two steps, or a `Pending` whose work belongs in a thread and must have been
         resumed before the next step.  Ends when nothing is due.
         """
+        yield from self._purge_quietly()
         if self._commit_ready:
             yield from self._commit_state()
         if self.failure is None:
             yield from self.compactor.steps()
+
+    def _purge_quietly(self) -> Iterator[None]:
+        try:
+            yield from self.names.purge()
+        except NoSpace as full:
+            log.warning("inodes without names cannot be let go of: %s", full)
 
     def _commit_state(self) -> Iterator[Pending[None] | None]:
         commit = self._committing
@@ -263,6 +275,8 @@ class Volume:
         """Make everything durable and bring the state view up to date; blocks."""
         for _ in self.flush_aged():
             pass
+        for _ in self._purge_quietly():
+            pass
         self._committed_at_s = -CHECKPOINT_S
         self._run_batches()
         for step in self.maintain():
@@ -282,8 +296,9 @@ class Volume:
         """Let go of the inodes that had lost their last link when the daemon ended."""
         for ino in self.view.orphans():
             self.orphans.add(Inode(ino))
-        for ino in list(self.orphans):
-            self.names.purge(ino)
+        self.names.unused.extend(self.orphans)
+        for _ in self.names.purge():
+            pass
 
     def status(self) -> dict[str, Any]:
         """Return what there is to know, for people and for metrics; sizes in bytes."""
