@@ -4,7 +4,6 @@ import time
 from functools import partial
 from typing import Final, Protocol
 
-
 CLOCK_REALTIME_COARSE: Final = 5
 """From linux/time.h; the time module has no name for it."""
 

@@ -11,8 +11,8 @@ from vexfs_fuse.storage.overlay import Overlay
 from vexfs_fuse.storage.rows import Row
 from vexfs_fuse.units import Lsn, Segment
 
-STEP_ROWS: Final = 250
-"""Rows in one slice: about 1 ms at 4 us a row."""
+STEP_ROWS: Final = 400
+"""Rows in one slice: about 1 ms at 2.5 us a row."""
 
 
 class Commit:

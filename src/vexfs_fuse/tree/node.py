@@ -77,10 +77,14 @@ class Node:
         self.parent = parent  # directories: what `..` is; 0 for others
         self.target = target  # symlinks: what they point at
         self.xattr_count = xattr_count  # extended attributes, ACLs among them
-        self.content: Any = None  # volume.contents.Content of a regular file that is in use, else None
+        self.content: Any = (
+            None  # volume.contents.Content of a regular file that is in use, else None
+        )
         self.xattrs: dict[bytes, bytes] | None = None  # None: not loaded yet
         self.names: dict[bytes, Dentry] | None = None  # directories: the entries that are in memory
-        self.complete = False  # directories: whether `names` has all entries, in order of their cookies
+        self.complete = (
+            False  # directories: whether `names` has all entries, in order of their cookies
+        )
         self.opens = 0  # open handles
         self.wire: Any = None
 

@@ -102,7 +102,9 @@ class Text:
 class VirtualTrees:
     """The virtual trees of a mounted volume: each hangs in the root directory, by a reserved name."""
 
-    def __init__(self, roots: Sequence[tuple[bytes, VirtualDirectory]], now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self, roots: Sequence[tuple[bytes, VirtualDirectory]], now_ns: Callable[[], int]
+    ) -> None:
         self._roots = dict(roots)
         self._now_ns = now_ns
         self._nodes: dict[Inode, VirtualNode] = {}

@@ -14,7 +14,7 @@ from vexfs_fuse.errors import (
 from vexfs_fuse.tree import acl
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.tree.tree import Tree
-from vexfs_fuse.units import XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX, Inode
+from vexfs_fuse.units import XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX
 from vexfs_fuse.volume.apply import CAPABILITY
 from vexfs_fuse.volume.changes import Accessed, AttributesSet, XattrRemoved, XattrSet
 from vexfs_fuse.volume.groups import is_member
@@ -189,5 +189,3 @@ def without_set_id(mode: int) -> int:
     """Return the mode after a write by somebody without privilege: no setuid, no setgid if executable."""
     mode &= ~stat.S_ISUID
     return mode & ~stat.S_ISGID if mode & stat.S_IXGRP else mode
-
-

@@ -129,7 +129,10 @@ _RULES: Final[tuple[tuple[str, str], ...]] = (
         "SELECT m.value, c.n FROM meta m, (SELECT count(*) AS n FROM nodes) c"
         " WHERE m.key = 'inodes' AND m.value != c.n",
     ),
-    ("there is no root directory", f"SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE ino = {ROOT})"),
+    (
+        "there is no root directory",
+        f"SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE ino = {ROOT})",
+    ),
 )
 
 
@@ -209,9 +212,7 @@ def _journal(volume: "Volume") -> Iterator[str]:
         yield f"journal: {error}"
 
 
-def _contents(
-    volume: "Volume", progress: Callable[[int, int], None] | None
-) -> Iterator[str]:
+def _contents(volume: "Volume", progress: Callable[[int, int], None] | None) -> Iterator[str]:
     """Read everything that extents hold, one file after the other."""
     try:
         files: list[Row] = list(volume.view.query("SELECT DISTINCT ino FROM extents"))

@@ -53,7 +53,11 @@ class Compactor:
         self._drop_emptied()
         waiting = {segment for segment, _ in self._waiting}
         for use in self._volume.segments.uses():
-            if use.segment in waiting or use.segment in self._given_up or not self._is_settled(use.segment):
+            if (
+                use.segment in waiting
+                or use.segment in self._given_up
+                or not self._is_settled(use.segment)
+            ):
                 continue
             if use.live_bytes == 0:
                 self._waiting.append((use.segment, self._volume.logged_lsn))
@@ -102,7 +106,11 @@ class Compactor:
         if self._volume.failure is not None:
             return
         node = self._node(frame)
-        moved = [self._stage(node, part) for part in copied if self._holds(node, part.extent)] if node else []
+        moved = (
+            [self._stage(node, part) for part in copied if self._holds(node, part.extent)]
+            if node
+            else []
+        )
         if node is not None and moved:
             self._volume.writer.admit(is_freeing=True)
             self._volume.writer.commit(

@@ -51,7 +51,11 @@ class Files:
         if size and node.content is not None:
             self.flush(node)  # so that no prefix of the journal shows zeros where data had been
         mode, uncapable = None, False
-        if self._attributes.clears_set_id and who.uid != 0 and self._attributes.has_privileges(node):
+        if (
+            self._attributes.clears_set_id
+            and who.uid != 0
+            and self._attributes.has_privileges(node)
+        ):
             mode, uncapable = without_set_id(node.mode) & 0o7777, True
         self._writer.admit(is_freeing=size < self.size_times(node)[0])
         self._writer.commit(node.ino, Resized(size, mode, uncapable), who)

@@ -30,7 +30,15 @@ NO_REPLACE, EXCHANGE = 1, 2
 PURGE_SLICE: Final = 64
 """Inodes that one record lets go of: about a millisecond."""
 
-_SPECIAL = {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK}
+_SPECIAL = {
+    stat.S_IFREG,
+    stat.S_IFDIR,
+    stat.S_IFLNK,
+    stat.S_IFIFO,
+    stat.S_IFSOCK,
+    stat.S_IFCHR,
+    stat.S_IFBLK,
+}
 
 
 class Namespace:
@@ -217,7 +225,8 @@ class Namespace:
         if node.is_dir and old is not new:
             self._refuse_loop(node, new)
         if flags == EXCHANGE:
-            return self._exchange(old, name, node, new, new_name, who)
+            self._exchange(old, name, node, new, new_name, who)
+            return
         target = self._tree.entry(new, new_name)
         if target is not None and flags == NO_REPLACE:
             raise Exists

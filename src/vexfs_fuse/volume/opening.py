@@ -66,9 +66,7 @@ def open_volume(store: Path, config: Config, clock: Clock | None = None) -> Volu
     return volume
 
 
-def assemble(
-    disk: Disk, view: State, identity: Identity, config: Config, clock: Clock
-) -> Volume:
+def assemble(disk: Disk, view: State, identity: Identity, config: Config, clock: Clock) -> Volume:
     """Put a volume together from its parts, and recover what the journal has and the view has not."""
     journal = Journal.open(
         disk,
@@ -103,7 +101,9 @@ def assemble(
         return volume
     if volume.logged_lsn == 0:
         volume.writer.commit(ROOT, Formatted(ROOT_MODE, os.getuid(), os.getgid()), SYSTEM)
-    volume.writer.commit(ROOT, Mounted(__version__, False), Actor(os.getuid(), os.getgid(), os.getpid()))
+    volume.writer.commit(
+        ROOT, Mounted(__version__, False), Actor(os.getuid(), os.getgid(), os.getpid())
+    )
     volume.purge_orphans()
     return volume
 

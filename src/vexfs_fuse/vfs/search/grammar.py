@@ -172,7 +172,9 @@ def _moment(option: str, value: bytes, now_ns: int, *, end_of_day: bool) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise InvalidArgument(f"{option}= takes an age such as 7d, or a date such as 2026-01-31") from error
+        raise InvalidArgument(
+            f"{option}= takes an age such as 7d, or a date such as 2026-01-31"
+        ) from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     if end_of_day and len(text) == len("2026-01-31"):
@@ -193,7 +195,9 @@ def _size(query: Query, value: bytes, now_ns: int) -> Query:
     if low is not None:
         query = query._replace(size_min=max(low, query.size_min or 0))
     if high is not None:
-        query = query._replace(size_max=min(high, query.size_max if query.size_max is not None else high))
+        query = query._replace(
+            size_max=min(high, query.size_max if query.size_max is not None else high)
+        )
     return query
 
 
