@@ -226,7 +226,7 @@ class Namespace:
             self._refuse_loop(node, new)
         if flags == EXCHANGE:
             self._exchange(old, name, node, new, new_name, who)
-            return
+            return None
         target = self._tree.entry(new, new_name)
         if target is not None and flags == NO_REPLACE:
             raise Exists
