@@ -14,12 +14,15 @@ from vexfs_fuse.units import Lsn, Segment
 STEP_ROWS: Final = 400
 """Rows in one slice: about 1 ms at 2.5 us a row."""
 
+RELEASE_ROWS: Final = 4_000
+"""Rows let go of in one slice: about 1 ms."""
+
 
 class Commit:
     """One transaction that brings the database to the state after the record `lsn`.
 
     `step` until it says that this was all, `finish` in a thread, then `State.settle`; when one of
-    them raises, `State.discard`.
+    them raises, `State.discard`.  Once settled, `release` until that was all.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class Commit:
     ) -> None:
         self.lsn = lsn
         self.rows = 0  # written so far
+        self.spent: Overlay | None = None  # once settled: what was written, to be let go of
         self._writer = writer
         self._tables = _tables(overlay, live)
         self._table = next(self._tables, None)
@@ -79,6 +83,10 @@ class Commit:
         except SQLITE_ERRORS as error:
             raise failure(error, "state commit") from error
 
+    def release(self, rows_max: int = RELEASE_ROWS) -> bool:
+        """Let go of the memory of some rows of a settled commit; whether that was all."""
+        return self.spent is None or self.spent.shed(rows_max)
+
     def roll_back(self) -> None:
         """Undo what has been written, if SQLite has not done so by itself."""
         if self._writer.in_transaction:
@@ -89,12 +97,17 @@ def _tables(overlay: Overlay, live: dict[Segment, int]) -> Iterator[tuple[str, I
     yield schema.UPSERT_NODE, _nodes(overlay)
     yield schema.DELETE_NODE, _dropped(overlay)
     yield schema.DELETE_XATTRS, _dropped(overlay)
+    yield schema.DELETE_VECTORS, _dropped(overlay)
     yield schema.UPSERT_DENTRY, _dentries(overlay)
     yield schema.DELETE_DENTRY, _removed_names(overlay)
     yield schema.UPSERT_XATTR, _xattrs(overlay)
     yield schema.DELETE_XATTR, _removed_xattrs(overlay)
     yield schema.DELETE_EXTENT, _removed_extents(overlay)
     yield schema.UPSERT_EXTENT, _extents(overlay)
+    yield schema.UPSERT_VECTOR, _vectors(overlay)
+    yield schema.DELETE_VECTOR, _removed_vectors(overlay)
+    yield schema.UPSERT_SPACE, (rows.pack_space(row) for row in overlay.spaces.values() if row)
+    yield schema.DELETE_SPACE, ((space,) for space, row in overlay.spaces.items() if row is None)
     yield schema.UPSERT_SEGMENT, (rows.pack_segment(*item) for item in live.items() if item[1])
     yield schema.DELETE_SEGMENT, ((segment,) for segment, size in live.items() if not size)
     yield schema.UPSERT_META, (rows.pack_meta(*item) for item in overlay.meta.items())
@@ -137,6 +150,20 @@ def _removed_xattrs(overlay: Overlay) -> Iterator[Row]:
         for name, value in values.items():
             if value is None:
                 yield ino, name
+
+
+def _vectors(overlay: Overlay) -> Iterator[Row]:
+    for ino, vectors in overlay.vectors.items():
+        for (space, passage), vector in vectors.items():
+            if vector is not None:
+                yield rows.pack_vector(ino, space, passage, vector)
+
+
+def _removed_vectors(overlay: Overlay) -> Iterator[Row]:
+    for ino, vectors in overlay.vectors.items():
+        for (space, passage), vector in vectors.items():
+            if vector is None:
+                yield ino, space, passage
 
 
 def _extents(overlay: Overlay) -> Iterator[Row]:

@@ -146,10 +146,10 @@ class Database:
         """Return the live bytes of all segments."""
         return {row[0]: rows.SEGMENTS.verify(row)[1] for row in self.each(schema.SELECT_SEGMENTS)}
 
-    def each(self, sql: str) -> Iterator[Row]:
+    def each(self, sql: str, key: Row = ()) -> Iterator[Row]:
         """Yield the rows of any query as they are, unverified: for `fsck`."""
         try:
-            cursor = self._reader.execute(sql)
+            cursor = self._reader.execute(sql, key)
             while found := cursor.fetchmany(ROWS_AT_ONCE):
                 yield from found
         except SQLITE_ERRORS as error:

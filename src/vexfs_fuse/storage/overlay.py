@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from vexfs_fuse.storage.extent import Extent
-from vexfs_fuse.storage.rows import Row
+from vexfs_fuse.storage.rows import Row, SpaceRow, VectorRow
 from vexfs_fuse.units import Inode, Lsn, Segment
 
 Entry = tuple[int, int, int]
@@ -50,6 +50,8 @@ class Overlay:
     """The changes since one moment, by table."""
 
     __slots__ = (
+        "_named_until",
+        "_names",
         "captured",
         "changes",
         "directories",
@@ -58,7 +60,10 @@ class Overlay:
         "inode_floor",
         "meta",
         "nodes",
+        "named",
         "segments",
+        "spaces",
+        "vectors",
         "xattrs",
     )
 
@@ -71,6 +76,11 @@ class Overlay:
         self.directories: dict[Inode, Directory] = {}
         self.xattrs: dict[Inode, dict[bytes, bytes | None]] = {}
         self.extents: dict[Inode, dict[int, Extent | None]] = {}
+        self.named: list[tuple[Inode, Inode, bytes]] = []  # (inode, parent, name) of every name set
+        self._names: dict[Inode, list[tuple[Inode, bytes]]] = {}  # `named` by inode, made on demand
+        self._named_until = 0  # how much of `named` is in `_names`
+        self.vectors: dict[Inode, dict[tuple[int, int], VectorRow | None]] = {}
+        self.spaces: dict[int, SpaceRow | None] = {}
         self.segments: set[Segment] = set()  # whose live bytes have changed
         self.meta: dict[str, int | bytes] = {}
 
@@ -88,11 +98,36 @@ class Overlay:
         node = self.nodes[ino]
         return None if node is None else node.row()
 
+    def names_set(self, ino: Inode) -> list[tuple[Inode, bytes]]:
+        """Return the (parent, name) pairs that were given to an inode; some may have gone since."""
+        for index in range(self._named_until, len(self.named)):
+            each, parent, name = self.named[index]
+            self._names.setdefault(each, []).append((parent, name))
+        self._named_until = len(self.named)
+        return self._names.get(ino, [])
+
     def forget(self, ino: Inode) -> None:
         """Drop everything about an inode that was born and has died within this overlay."""
         del self.nodes[ino]
         self.xattrs.pop(ino, None)
+        self.vectors.pop(ino, None)
         self.extents.pop(ino, None)
+
+    def shed(self, rows_max: int) -> bool:
+        """Let go of about so many rows of an overlay that nobody reads; whether that was all.
+
+        All at once would stop the loop for about 0.15 us a row.
+        """
+        tables: list[dict[Any, Any]] = [self.nodes, self.captured, self.xattrs, self.extents]
+        for table in tables:
+            rows_max -= _pop(table, rows_max)
+        while self.directories and rows_max > 0:
+            parent, directory = next(reversed(self.directories.items()))
+            rows_max -= 1 + _pop(directory, rows_max)
+            del directory.order[len(directory) :]
+            if not directory:
+                del self.directories[parent]
+        return not self.directories and not any(tables)
 
     def absorb(self, later: "Overlay") -> None:
         """Take in all changes of the overlay that lies above this one."""
@@ -102,6 +137,7 @@ class Overlay:
         for ino, node in later.nodes.items():
             if node is None:
                 self.xattrs.pop(ino, None)
+                self.vectors.pop(ino, None)
         for parent, directory in later.directories.items():
             below = self.directories.setdefault(parent, directory)
             if below is not directory:
@@ -112,5 +148,16 @@ class Overlay:
             self.xattrs.setdefault(ino, {}).update(values)
         for ino, extents in later.extents.items():
             self.extents.setdefault(ino, {}).update(extents)
+        for ino, vectors in later.vectors.items():
+            self.vectors.setdefault(ino, {}).update(vectors)
+        self.named += later.named
+        self.spaces.update(later.spaces)
         self.segments |= later.segments
         self.meta.update(later.meta)
+
+
+def _pop(table: dict[Any, Any], count_max: int) -> int:
+    count = min(count_max, len(table))
+    for _ in range(count):
+        table.popitem()
+    return count

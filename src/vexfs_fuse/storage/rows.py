@@ -23,6 +23,7 @@ _node_integers = struct.Struct("<15q").pack
 _dentry_integers = struct.Struct("<4q").pack
 _xattr_integers = struct.Struct("<2q").pack
 _extent_integers = struct.Struct("<8q").pack
+_vector_integers = struct.Struct("<6q").pack
 _pair = struct.Struct("<2q").pack
 
 
@@ -73,6 +74,50 @@ def _extent_sum(row: Row) -> int:
 def extent_of(row: Row) -> Extent:
     """Return the extent in a verified row."""
     return Extent(*row[1:9])
+
+
+class VectorRow(NamedTuple):
+    """A vector as stored: `origin` 0 user, 1 auto; `value` little-endian float32."""
+
+    lsn: int
+    origin: int
+    stale: int
+    value: bytes
+
+
+class SpaceRow(NamedTuple):
+    """A vector space as stored."""
+
+    space: int
+    name: bytes
+    dim: int
+    metric: bytes
+    model: bytes
+
+
+def pack_vector(ino: int, space: int, passage: int, vector: VectorRow) -> Row:
+    """Return the row of a vector."""
+    row = (ino, space, passage, *vector)
+    return (*row, _vector_sum(row))
+
+
+def _vector_sum(row: Row) -> int:
+    return crc32(row[6], crc32(_vector_integers(*row[:6])))
+
+
+def vector_of(row: Row) -> VectorRow:
+    """Return the vector in a verified row."""
+    return VectorRow(*row[3:7])
+
+
+def pack_space(space: SpaceRow) -> Row:
+    """Return the row of a vector space."""
+    return (*space, _space_sum(space))
+
+
+def _space_sum(row: Row) -> int:
+    space, name, dim, metric, model = row[:5]
+    return crc32(b"\0".join((name, metric, model)), crc32(_pair(space, dim)))
 
 
 def pack_segment(segment: Segment, live_bytes: int) -> Row:
@@ -132,4 +177,6 @@ NODES: Final = Table("nodes", 1, _node_sum)
 DENTRIES: Final = Table("dentries", 2, _dentry_sum)
 XATTRS: Final = Table("xattrs", 2, _xattr_sum)
 EXTENTS: Final = Table("extents", 2, _extent_sum)
+VECTORS: Final = Table("vectors", 3, _vector_sum)
+SPACES: Final = Table("spaces", 1, _space_sum)
 SEGMENTS: Final = Table("segments", 1, _segment_sum)

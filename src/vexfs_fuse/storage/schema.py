@@ -57,6 +57,8 @@ CREATE TABLE dentries (           -- one row per name
     PRIMARY KEY (parent, name)
 ) WITHOUT ROWID;
 
+CREATE INDEX dentries_by_inode ON dentries (ino);
+
 -- Holds whole rows: a listing reads this index alone, in half the time, and checks what it reads.
 CREATE INDEX dentries_listed ON dentries (parent, cookie, name, ino, kind, sum);
 
@@ -81,6 +83,29 @@ CREATE TABLE extents (            -- one row per run of stored bytes; storage/ex
     sum INTEGER NOT NULL,
     PRIMARY KEY (ino, offset)
 ) WITHOUT ROWID;
+
+CREATE TABLE vectors (            -- one row per embedding vector; with rowids, as `xattrs`
+    ino INTEGER NOT NULL,
+    space INTEGER NOT NULL,       -- number of the vector space, in `spaces`
+    passage INTEGER NOT NULL,     -- which part of the file it stands for; 0: the whole
+    lsn INTEGER NOT NULL,         -- of the record that set it
+    origin INTEGER NOT NULL,      -- 0: a user set it, 1: an embedder did
+    stale INTEGER NOT NULL,       -- 1: the contents have changed since, or came with a save
+    value BLOB NOT NULL,          -- little-endian float32, 4 bytes a dimension, as it was given
+    sum INTEGER NOT NULL,
+    PRIMARY KEY (ino, space, passage)
+);
+
+CREATE INDEX vectors_listed ON vectors (space, ino, passage, lsn);
+
+CREATE TABLE spaces (             -- one row per vector space
+    space INTEGER PRIMARY KEY,    -- 1 is the first; never reused
+    name BLOB NOT NULL UNIQUE,    -- UTF-8
+    dim INTEGER NOT NULL,
+    metric BLOB NOT NULL,         -- 'cosine', 'ip' or 'l2'
+    model BLOB NOT NULL,          -- fingerprint of the model that makes its vectors; empty: not known
+    sum INTEGER NOT NULL
+);
 
 CREATE TABLE segments (           -- what keeps a segment file from being compacted or dropped
     segment INTEGER PRIMARY KEY,  -- 0: all inline extents together
@@ -116,6 +141,25 @@ SELECT_EXTENTS: Final = "SELECT * FROM extents WHERE ino = ? ORDER BY offset"
 SELECT_EXTENT: Final = "SELECT * FROM extents WHERE ino = ? AND offset = ?"
 UPSERT_EXTENT: Final = "INSERT OR REPLACE INTO extents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 DELETE_EXTENT: Final = "DELETE FROM extents WHERE ino = ? AND offset = ?"
+
+SELECT_NAMES: Final = """
+SELECT parent, name, ino, cookie, kind, sum FROM dentries INDEXED BY dentries_by_inode
+WHERE ino = ?"""
+
+SELECT_VECTORS: Final = "SELECT * FROM vectors WHERE ino = ?"
+SELECT_SPACE_VECTORS: Final = "SELECT * FROM vectors WHERE space = ?"
+SELECT_SPACE_LISTING: Final = """
+SELECT ino, passage, lsn FROM vectors INDEXED BY vectors_listed WHERE space = ?"""
+UPSERT_VECTOR: Final = """
+INSERT INTO vectors VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (ino, space, passage) DO UPDATE
+SET lsn = excluded.lsn, origin = excluded.origin, stale = excluded.stale, value = excluded.value,
+sum = excluded.sum"""
+DELETE_VECTOR: Final = "DELETE FROM vectors WHERE ino = ? AND space = ? AND passage = ?"
+DELETE_VECTORS: Final = "DELETE FROM vectors WHERE ino = ?"
+
+SELECT_SPACES: Final = "SELECT * FROM spaces"
+UPSERT_SPACE: Final = "INSERT OR REPLACE INTO spaces VALUES (?, ?, ?, ?, ?, ?)"
+DELETE_SPACE: Final = "DELETE FROM spaces WHERE space = ?"
 
 SELECT_SEGMENTS: Final = "SELECT segment, live_bytes, sum FROM segments"
 UPSERT_SEGMENT: Final = "INSERT OR REPLACE INTO segments VALUES (?, ?, ?)"

@@ -19,6 +19,7 @@ from vexfs_fuse.storage.commit import Commit
 from vexfs_fuse.storage.database import MEMORY, SQLITE_ERRORS, Connect, Database, failure
 from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.overlay import Directory, DirtyNode, Entry, Overlay
+from vexfs_fuse.storage.rows import SpaceRow, VectorRow
 from vexfs_fuse.storage.state_reads import StateReads
 from vexfs_fuse.units import Inode, Lsn, Segment
 
@@ -133,6 +134,7 @@ class State(StateReads):
             self._frozen.capture(ino)
         overlay.nodes[ino] = None
         overlay.xattrs.pop(ino, None)
+        overlay.vectors.pop(ino, None)
 
     # --- names ------------------------------------------------------------------------------------
 
@@ -148,6 +150,8 @@ class State(StateReads):
             directory = overlay.directories[parent] = Directory(overlay.floor)
         directory[name] = entry
         overlay.changes += 1
+        if entry is not None:
+            overlay.named.append((entry[0], parent, name))  # type: ignore[arg-type]  # an Inode
         if entry is not None and (cookie := entry[1]) > directory.last:
             directory.last = cookie
             directory.order.append((cookie, name))
@@ -159,6 +163,18 @@ class State(StateReads):
         overlay = self._overlay
         overlay.xattrs.setdefault(ino, {})[name] = value
         overlay.changes += 1
+
+    # --- vectors ----------------------------------------------------------------------------------
+
+    def put_vector(self, ino: Inode, space: int, passage: int, vector: VectorRow | None) -> None:
+        """Set a vector of an inode in a space, or remove it."""
+        self._overlay.vectors.setdefault(ino, {})[space, passage] = vector
+        self._overlay.changes += 1
+
+    def put_space(self, space: int, row: SpaceRow | None) -> None:
+        """Set a vector space, or remove it; its vectors went before."""
+        self._overlay.spaces[space] = row
+        self._overlay.changes += 1
 
     # --- extents ----------------------------------------------------------------------------------
 
@@ -254,7 +270,7 @@ class State(StateReads):
     def settle(self, commit: Commit) -> None:
         """Take note that the commit has finished."""
         assert self._frozen is not None
-        self._frozen = None
+        commit.spent, self._frozen = self._frozen, None
         self.applied = commit.lsn
         self._committed_inode = self._overlay.inode_floor
         self._database.refresh()

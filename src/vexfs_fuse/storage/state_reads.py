@@ -7,7 +7,7 @@ from vexfs_fuse.storage import rows, schema
 from vexfs_fuse.storage.database import Database
 from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.overlay import Directory, Entry, Overlay
-from vexfs_fuse.storage.rows import Row
+from vexfs_fuse.storage.rows import Row, SpaceRow, VectorRow
 from vexfs_fuse.units import Inode, Lsn
 
 PAGE_ROWS_MIN: Final = 64
@@ -157,6 +157,71 @@ class StateReads:
             if ino in layer.xattrs:
                 found.update(layer.xattrs[ino])
         return {name: value for name, value in found.items() if value is not None}
+
+    def names(self, ino: Inode) -> list[tuple[Inode, bytes]]:
+        """Return every (parent, name) of an inode.
+
+        Raises
+        ------
+        CorruptData
+            A row is damaged.
+        """
+        found: dict[tuple[Inode, bytes], None] = {}
+        if ino <= self._committed_inode:
+            for row in self._database.many(rows.DENTRIES, schema.SELECT_NAMES, ino):
+                found[row[0], row[1]] = None
+        for layer in reversed(self._layers()):
+            for parent, name in layer.names_set(ino):
+                found[parent, name] = None
+        return [
+            (parent, name)
+            for parent, name in found
+            if (entry := self.dentry(parent, name)) is not None and entry[0] == ino
+        ]
+
+    def vectors(self, ino: Inode) -> dict[tuple[int, int], VectorRow]:
+        """Return an inode's vectors by (space, passage).
+
+        Raises
+        ------
+        CorruptData
+            A row is damaged.
+        """
+        found: dict[tuple[int, int], VectorRow | None] = {}
+        if ino <= self._committed_inode:
+            for row in self._database.many(rows.VECTORS, schema.SELECT_VECTORS, ino):
+                found[row[1], row[2]] = rows.vector_of(row)
+        for layer in reversed(self._layers()):
+            if ino in layer.vectors:
+                found.update(layer.vectors[ino])
+        return {key: vector for key, vector in found.items() if vector is not None}
+
+    def space_vectors(self, space: int) -> Iterator[tuple[Inode, int, VectorRow]]:
+        """Yield (inode, passage, vector) of all vectors in a space.
+
+        A damaged row is left out: `fsck` tells of it.
+        """
+        changed: dict[tuple[Inode, int], VectorRow | None] = {}
+        for layer in reversed(self._layers()):
+            for ino, vectors in layer.vectors.items():
+                changed.update({(ino, at[1]): row for at, row in vectors.items() if at[0] == space})
+        gone = {ino for layer in self._layers() for ino, node in layer.nodes.items() if node is None}
+        for row in self._database.each(schema.SELECT_SPACE_VECTORS, (space,)):
+            key = (row[0], row[2])
+            if key not in changed and row[0] not in gone and rows.VECTORS.holds(row):
+                yield Inode(row[0]), row[2], rows.vector_of(row)
+        for (ino, passage), vector in changed.items():
+            if vector is not None:
+                yield ino, passage, vector
+
+    def spaces(self) -> dict[int, SpaceRow]:
+        """Return all vector spaces by number."""
+        found: dict[int, SpaceRow | None] = {}
+        for row in self._database.each(schema.SELECT_SPACES):
+            found[row[0]] = SpaceRow(*rows.SPACES.verify(row)[:5])
+        for layer in reversed(self._layers()):
+            found.update(layer.spaces)
+        return {number: row for number, row in found.items() if row is not None}
 
     def extents(self, ino: Inode) -> list[Extent]:
         """Return an inode's extents, by offset.
