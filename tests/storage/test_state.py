@@ -1,8 +1,11 @@
 """The state view, by example."""
 
+import sqlite3
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,8 +72,137 @@ def test_a_commit_under_way_keeps_the_row_as_it_was_at_the_freeze(state: State, 
     while not frozen.step(1):
         pass
     frozen.finish()
-    row = State.open(path).node_row(Inode(7))
+    state.settle(frozen)
+    other = State.open(path)
+    row = other.node_row(Inode(7))
+    other.close()
     assert row is not None
     assert row[5] == 1
-    state.settle(frozen)
     assert state.dirty_node(Inode(7)) is file
+
+
+@pytest.mark.parametrize(
+    "column", ["size", "atime", "mtime", "ctime", "btime", "rdev", "uid", "mode", "nlink"]
+)
+@pytest.mark.parametrize("value", [-(2**63), -1, 0, 5 * 10**18, 2**63 - 1])
+def test_every_column_holds_63_bits_and_a_sign(state: State, column: str, value: int) -> None:
+    state.touch(node(1, **{column: value}))
+    commit(state, Lsn(1))
+    row = state.node_row(ROOT)
+    assert row is not None
+    assert getattr(Node(*row), column) == value
+
+
+def test_names_that_come_and_go_neither_hide_nor_repeat_others_in_a_listing(state: State) -> None:
+    for number in range(1, 301):
+        state.put_dentry(ROOT, b"%d" % number, (number, number, FILE))
+    state.touch(node(1))
+    commit(state, Lsn(300))
+    listed: list[bytes] = []
+    cookie, lsn = 0, 300
+    while page := state.dentries_after(ROOT, cookie, 7):
+        listed += [name for name, *_ in page]
+        cookie = page[-1][2]
+        for name, *_ in page[:3]:  # as `rm -r` does
+            state.put_dentry(ROOT, name, None)
+        if lsn < 305:
+            lsn += 1
+            state.put_dentry(ROOT, b"late-%d" % lsn, (lsn, lsn, FILE))
+        if cookie == 49:
+            commit(state, Lsn(lsn))
+    assert listed == [b"%d" % n for n in range(1, 301)] + [b"late-%d" % n for n in range(301, 306)]
+
+
+def test_a_replaced_name_keeps_its_place_in_a_listing(state: State) -> None:
+    for number in (1, 2, 3):
+        state.put_dentry(ROOT, b"%d" % number, (number, number, FILE))
+    state.touch(node(1))
+    commit(state, Lsn(3))
+    state.put_dentry(ROOT, b"2", (9, 2, FILE))
+    listing = [(b"1", 1, 1, FILE), (b"2", 9, 2, FILE), (b"3", 3, 3, FILE)]
+    assert state.dentries_after(ROOT, 0, 10) == listing
+    commit(state, Lsn(4))
+    assert state.dentries_after(ROOT, 0, 10) == listing
+
+
+def test_opening_takes_the_same_work_whatever_the_view_holds(path: Path) -> None:
+    assert 0 < _instructions_at_open(path, 10) == _instructions_at_open(path, 3_000)
+
+
+def _instructions_at_open(path: Path, names: int) -> int:
+    """Return how many instructions SQLite's machine runs to open a view with so many names."""
+    state = State.open(path)
+    lsn = Lsn(state.applied + names)
+    for number in range(state.applied + 1, lsn + 1):
+        state.touch(node(number))
+        state.put_dentry(ROOT, b"%d" % number, (number, number, FILE))
+        state.put_extents(Inode(number), [], [extent(0, 10)])
+    commit(state, lsn)
+    state.close()
+    count = 0
+
+    def counted() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = sqlite3.connect(*arguments, **options)
+        connection.set_progress_handler(counted, 1)
+        return connection
+
+    State.open(path, connect).close()
+    return count
+
+
+def test_an_inode_born_and_dropped_between_two_commits_leaves_no_rows(state: State) -> None:
+    state.touch(node(1))
+    commit(state, Lsn(1))
+    state.touch(node(2))
+    state.put_xattr(Inode(2), b"user.a", b"1")
+    state.put_extents(Inode(2), [], [extent(0, 10)])
+    assert state.drop_extents(Inode(2)) == [extent(0, 10)]
+    state.drop_node(Inode(2))
+    assert state.counts() == Totals(1, 0)
+    written = commit(state, Lsn(2))
+    assert written.rows == len(["segment 1", "applied", "inodes", "last_inode"])
+    assert state.last_inode == 2
+
+
+def test_a_slice_writes_no_more_rows_than_asked_for(state: State) -> None:
+    for number in range(1, 30):
+        state.touch(node(number))
+        state.put_dentry(ROOT, b"%d" % number, (number, number, FILE))
+    slices = state.freeze(Lsn(29))
+    done, before = False, 0
+    while not done:
+        done = slices.step(4)
+        assert slices.rows <= before + 4
+        before = slices.rows
+    assert before == 29 + 29 + 3
+    slices.finish()
+    state.settle(slices)
+
+
+def test_a_settled_commit_lets_go_of_its_memory_in_slices(state: State) -> None:
+    nodes = [node(number) for number in range(1, 101)]
+    for number, one in enumerate(nodes, 1):
+        state.touch(one)
+        state.put_dentry(ROOT, b"%d" % number, (number, number, FILE))
+    done = commit(state, Lsn(100))
+    assert [done.release(60) for _ in range(4)] == [False, False, False, True]
+    assert sys.getrefcount(nodes[0]) == sys.getrefcount(node(1)) + 1
+
+
+def test_changes_do_not_pile_up_in_the_log_when_checkpoints_follow_commits(
+    state: State, path: Path
+) -> None:
+    sizes = []
+    for round_ in range(1, 6):
+        state.touch(node(round_))
+        state.put_xattr(Inode(round_), b"user.a", bytes(50_000))
+        commit(state, Lsn(round_))
+        state.checkpoint()
+        assert state.durable == round_
+        sizes.append(path.with_name(path.name + "-wal").stat().st_size)
+    assert max(sizes) < 2 * sizes[0]

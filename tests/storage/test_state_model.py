@@ -210,6 +210,8 @@ class StateMachine(RuleBasedStateMachine):
         else:
             self.state.settle(self.commit)
             assert self.state.applied == self.commit.lsn
+            while not self.commit.release(rows):
+                pass
             self._end_commit()
 
     @rule()
