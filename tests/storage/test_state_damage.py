@@ -19,6 +19,7 @@ from vexfs_fuse.errors import (
     StoreLocked,
     StoreTooNew,
 )
+from vexfs_fuse.storage.rows import SpaceRow, VectorRow
 from vexfs_fuse.storage.state import Commit, State, Totals
 from vexfs_fuse.units import ROOT, Inode, Lsn
 
@@ -44,6 +45,8 @@ def fill(state: State, count: int) -> None:
         state.put_dentry(ROOT, b"name-%d" % number, (number, number, FILE))
         state.put_xattr(ino, b"user.a", bytes(number) * 100)
         state.put_extents(ino, [], [extent(0, number), extent(4096, number, 2)])
+        state.put_vector(ino, 1, 0, VectorRow(number, 0, 0, bytes(16)))
+    state.put_space(1, SpaceRow(1, b"default", 4, b"cosine", b""))
     state.put_meta("colour", b"green")
 
 
@@ -54,6 +57,10 @@ def questions() -> Iterator[Question]:
         yield partial(State.dentry, parent=ROOT, name=b"name-%d" % ino)
         yield partial(State.xattrs, ino=ino)
         yield partial(State.extents, ino=ino)
+        yield partial(State.names, ino=ino)
+        yield partial(State.vectors, ino=ino)
+    yield State.spaces
+    yield lambda state: list(state.space_vectors(1))
     yield partial(State.dentries_after, parent=ROOT, cookie=0, limit=100)
     yield State.orphans
     yield State.live_bytes
@@ -84,6 +91,8 @@ def part_of(answer: Any, whole: Any) -> bool:
         ("UPDATE extents SET position = 0 WHERE ino = 7", "extents", "extents[7, 0]"),
         ("UPDATE extents SET inline = x'01' WHERE ino = 7", "extents", "extents[7, 0]"),
         ("UPDATE extents SET sums = x'01' WHERE ino = 7", "extent", "extents[7, 4096]"),
+        ("UPDATE vectors SET stale = 1 WHERE ino = 7", "vectors", "vectors[7, 1, 0]"),
+        ("UPDATE spaces SET dim = 5", "spaces", "spaces[1]"),
         ("UPDATE meta SET value = 7 WHERE key = 'colour'", "meta", "meta[b'colour']"),
     ],
 )
@@ -99,6 +108,8 @@ def test_a_changed_row_is_refused_with_its_table_and_key(
         "xattrs": lambda state: state.xattrs(INO),
         "extents": lambda state: state.extents(INO),
         "extent": lambda state: state.put_extents(INO, [4096], []),
+        "vectors": lambda state: state.vectors(INO),
+        "spaces": State.spaces,
         "meta": lambda state: state.get_meta("colour"),
     }
     with pytest.raises(CorruptData) as refusal:

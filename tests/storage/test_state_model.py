@@ -16,6 +16,7 @@ from hypothesis.stateful import (
 
 from tests.support.states import StateFiles
 from vexfs_fuse.storage.extent import Extent
+from vexfs_fuse.storage.rows import SpaceRow, VectorRow
 from vexfs_fuse.storage.state import MEMORY, Commit, State, Totals
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import Inode, Lsn, Segment
@@ -37,12 +38,25 @@ class Model:
     names: dict[tuple[int, bytes], Entry] = field(default_factory=dict)
     xattrs: dict[int, dict[bytes, bytes]] = field(default_factory=dict)
     extents: dict[int, dict[int, Extent]] = field(default_factory=dict)
+    vectors: dict[int, dict[tuple[int, int], VectorRow]] = field(default_factory=dict)
+    spaces: dict[int, SpaceRow] = field(default_factory=dict)
     meta: dict[str, int | bytes] = field(default_factory=dict)
     last_inode: int = 0
 
     def listing(self, parent: int) -> list[tuple[bytes, int, int, int]]:
         rows = [(name, *entry) for (at, name), entry in self.names.items() if at == parent]
         return sorted(rows, key=lambda row: row[2])
+
+    def names_of(self, ino: int) -> list[tuple[int, bytes]]:
+        return sorted(at for at, entry in self.names.items() if entry[0] == ino)
+
+    def space(self, space: int) -> list[tuple[int, int, VectorRow]]:
+        return sorted(
+            (ino, at[1], vector)
+            for ino, vectors in self.vectors.items()
+            for at, vector in vectors.items()
+            if at[0] == space
+        )
 
     def live(self) -> dict[int, int]:
         total: dict[int, int] = {}
@@ -143,6 +157,7 @@ class StateMachine(RuleBasedStateMachine):
         self.state.drop_node(ino)
         self.cache.pop(ino, None)
         self.model.xattrs.pop(ino, None)
+        self.model.vectors.pop(ino, None)
         del self.model.nodes[ino]
 
     @rule(number=PICKS, name=NAMES, points_at=st.none() | PICKS)
@@ -164,6 +179,30 @@ class StateMachine(RuleBasedStateMachine):
         held.pop(name, None)
         if value is not None:
             held[name] = value
+
+    @rule(
+        number=PICKS,
+        space=st.integers(1, 2),
+        passage=st.integers(0, 1),
+        value=st.none() | st.binary(max_size=3),
+    )
+    def put_vector(self, number: int, space: int, passage: int, value: bytes | None) -> None:
+        ino, lsn = self.pick(number), self.record()
+        vector = None if value is None else VectorRow(lsn, 1, 0, value)
+        self.state.put_vector(ino, space, passage, vector)
+        held = self.model.vectors.setdefault(ino, {})
+        held.pop((space, passage), None)
+        if vector is not None:
+            held[space, passage] = vector
+
+    @rule(space=st.integers(1, 2), dim=st.none() | st.integers(1, 10))
+    def put_space(self, space: int, dim: int | None) -> None:
+        self.record()
+        row = None if dim is None else SpaceRow(space, b"space-%d" % space, dim, b"ip", b"")
+        self.state.put_space(space, row)
+        self.model.spaces.pop(space, None)
+        if row is not None:
+            self.model.spaces[space] = row
 
     @rule(
         number=PICKS,
@@ -275,8 +314,10 @@ class StateMachine(RuleBasedStateMachine):
             assert state.node_row(inode) == model.nodes.get(ino)
             assert state.extents(inode) == sorted(model.extents.get(ino, {}).values())
             assert state.dentries_after(inode, 0, 100) == model.listing(ino)
+            assert sorted(state.names(inode)) == model.names_of(ino)
             if ino in model.nodes:
                 assert state.xattrs(inode) == model.xattrs.get(ino, {})
+                assert state.vectors(inode) == model.vectors.get(ino, {})
             for name in (b"a", b"b", b"absent"):
                 assert state.dentry(inode, name) == model.names.get((ino, name))
 
@@ -287,6 +328,9 @@ class StateMachine(RuleBasedStateMachine):
         assert state.counts() == Totals(len(model.nodes), sum(live.values()))
         assert state.live_bytes() == {segment: size for segment, size in live.items() if segment}
         assert state.orphans() == [ino for ino, row in sorted(model.nodes.items()) if row[4] == 0]
+        assert state.spaces() == model.spaces
+        for space in (1, 2):
+            assert sorted(state.space_vectors(space)) == model.space(space)
         assert state.get_meta("key") == model.meta.get("key")
         assert state.last_inode == model.last_inode
 

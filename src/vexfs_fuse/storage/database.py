@@ -130,14 +130,16 @@ class Database:
             raise errors.CorruptData(f"{table.describe(row)} is in the place of {key}")
         return table.verify(row)
 
-    def many(self, table: Table, sql: str, key: int, bounds: Row = ()) -> list[Row]:
-        """Return the rows whose first column is `key`, within the bounds of the query."""
+    def many(
+        self, table: Table, sql: str, key: int, bounds: Row = (), *, column: int = 0
+    ) -> list[Row]:
+        """Return the rows whose `column` is `key`, within the bounds of the query."""
         try:
             found = self._select(sql, (key, *bounds)).fetchall()
         except SQLITE_ERRORS as error:
-            raise failure(error, table.describe((key,))) from error
+            raise failure(error, f"state rows {table.name}, {key}") from error
         for row in found:
-            if row[0] != key:
+            if row[column] != key:
                 raise errors.CorruptData(f"{table.describe(row)} is in the place of {key}")
             table.verify(row)
         return found

@@ -59,8 +59,8 @@ class Overlay:
         "floor",
         "inode_floor",
         "meta",
-        "nodes",
         "named",
+        "nodes",
         "segments",
         "spaces",
         "vectors",
@@ -118,7 +118,15 @@ class Overlay:
 
         All at once would stop the loop for about 0.15 us a row.
         """
-        tables: list[dict[Any, Any]] = [self.nodes, self.captured, self.xattrs, self.extents]
+        tables: list[dict[Any, Any]] = [
+            self.nodes,
+            self.captured,
+            self.xattrs,
+            self.vectors,
+            self.extents,
+            self._names,
+        ]
+        del self.named[-rows_max:]
         for table in tables:
             rows_max -= _pop(table, rows_max)
         while self.directories and rows_max > 0:
@@ -127,7 +135,7 @@ class Overlay:
             del directory.order[len(directory) :]
             if not directory:
                 del self.directories[parent]
-        return not self.directories and not any(tables)
+        return not self.directories and not self.named and not any(tables)
 
     def absorb(self, later: "Overlay") -> None:
         """Take in all changes of the overlay that lies above this one."""

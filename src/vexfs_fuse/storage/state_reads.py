@@ -168,7 +168,7 @@ class StateReads:
         """
         found: dict[tuple[Inode, bytes], None] = {}
         if ino <= self._committed_inode:
-            for row in self._database.many(rows.DENTRIES, schema.SELECT_NAMES, ino):
+            for row in self._database.many(rows.DENTRIES, schema.SELECT_NAMES, ino, column=2):
                 found[row[0], row[1]] = None
         for layer in reversed(self._layers()):
             for parent, name in layer.names_set(ino):
@@ -205,13 +205,15 @@ class StateReads:
         for layer in reversed(self._layers()):
             for ino, vectors in layer.vectors.items():
                 changed.update({(ino, at[1]): row for at, row in vectors.items() if at[0] == space})
-        gone = {ino for layer in self._layers() for ino, node in layer.nodes.items() if node is None}
+        gone = {
+            ino for layer in self._layers() for ino, node in layer.nodes.items() if node is None
+        }
         for row in self._database.each(schema.SELECT_SPACE_VECTORS, (space,)):
             key = (row[0], row[2])
             if key not in changed and row[0] not in gone and rows.VECTORS.holds(row):
                 yield Inode(row[0]), row[2], rows.vector_of(row)
         for (ino, passage), vector in changed.items():
-            if vector is not None:
+            if vector is not None and ino not in gone:
                 yield ino, passage, vector
 
     def spaces(self) -> dict[int, SpaceRow]:
