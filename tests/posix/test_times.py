@@ -14,7 +14,7 @@ from tests.support.syscalls import UTIME_NOW, UTIME_OMIT, refused, utimensat
 NS = 1_000_000_000
 CLOCK_STEP_NS = 20_000_000
 LONG_AGO = (1_000, 7)
-EARLIEST_NS, LATEST_NS = -(2**63), 2**63 - 1
+EARLIEST_NS, LATEST_NS = -(2**63 - 1), 2**63 - 1
 
 INSTANTS = {
     "one nanosecond after 1970": 1,
