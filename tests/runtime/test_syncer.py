@@ -1,5 +1,6 @@
 """Group commit: who waits for what, and what a failed sync does to all of them."""
 
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -7,10 +8,10 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tests.support.memory_vfs import MemoryVfs, MemoryVolume
+from tests.support.memory_vfs import MemoryBatch, MemoryVfs, MemoryVolume
 from vexfs_fuse.errors import NoSpace, StoreFailed
 from vexfs_fuse.fuse.affinity import Follower
-from vexfs_fuse.runtime.syncer import Syncer
+from vexfs_fuse.runtime.syncer import INLINE_RECORDS_MAX, INLINE_SYNC_S_MAX, Syncer
 from vexfs_fuse.runtime.workers import Workers
 from vexfs_fuse.units import Lsn
 
@@ -170,6 +171,74 @@ async def test_drain_waits_for_the_batch_under_way(volume: MemoryVolume, syncer:
     await syncer.flush()
     await syncer.drain()
     assert volume.durable_lsn == lsn
+
+
+class LoneClient(Follower):
+    """Sees one client only."""
+
+    lone = True
+
+
+class NotingBatch:
+    """Notes which thread runs it; has contents if its volume says so."""
+
+    def __init__(self, batch: MemoryBatch, volume: "Threads") -> None:
+        self.lsn = batch.lsn
+        self.segments = b"contents" if volume.with_contents else None
+        self._batch = batch
+        self._threads = volume.threads
+
+    def run(self) -> None:
+        self._threads.append(threading.get_ident())
+        self._batch.run()
+
+
+class Threads(MemoryVolume):
+    """Notes which threads write."""
+
+    with_contents = False
+
+    def __init__(self, sync_s: float = 0.0) -> None:
+        super().__init__(MemoryVfs(), sync_s)
+        self.threads: list[int] = []
+
+    def seal(self) -> Any:
+        batch = super().seal()
+        return batch and NotingBatch(batch, self)
+
+
+async def threads_used(volume: Threads, follower: Follower, batches: int, records: int = 1) -> int:
+    """Make so many batches durable; return how many of the last ten were written on the loop."""
+    syncer = Syncer(volume, follower, interval_s=INTERVAL_S)
+    syncer.start()
+    for _ in range(batches):
+        await syncer.durable(log(volume, records))
+    await syncer.drain()
+    syncer.stop()
+    return volume.threads[-10:].count(threading.get_ident())
+
+
+async def test_a_lone_client_s_records_are_written_on_the_loop_while_the_disk_is_quick() -> None:
+    assert await threads_used(Threads(), LoneClient(), 50) == 10
+
+
+async def test_several_clients_leave_it_to_the_thread() -> None:
+    assert await threads_used(Threads(), Follower(), 50) == 0
+
+
+async def test_a_slow_disk_is_left_to_the_thread() -> None:
+    volume = Threads(sync_s=INLINE_SYNC_S_MAX * 2)
+    assert await threads_used(volume, LoneClient(), 30) == 0
+
+
+async def test_contents_are_left_to_the_thread() -> None:
+    volume = Threads()
+    volume.with_contents = True
+    assert await threads_used(volume, LoneClient(), 30) == 0
+
+
+async def test_many_records_are_left_to_the_thread() -> None:
+    assert await threads_used(Threads(), LoneClient(), 30, INLINE_RECORDS_MAX + 1) == 0
 
 
 class Refusing(MemoryVolume):

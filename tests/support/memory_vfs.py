@@ -297,6 +297,8 @@ class MemoryVfs:
 class MemoryBatch:
     """A batch that takes `seconds`, or fails."""
 
+    segments = None
+
     def __init__(self, lsn: Lsn, seconds: float, failure: Exception | None) -> None:
         self.lsn = lsn
         self._seconds = seconds

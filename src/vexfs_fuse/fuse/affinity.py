@@ -33,8 +33,6 @@ class Follower:
 
     def seen(self, pid: int) -> None:
         """Take one sample: a request of the thread `pid` is being answered."""
-        if not self.enabled:
-            return
         self._seen = True
         if pid != self._pid:
             self._pid = pid
@@ -43,8 +41,13 @@ class Follower:
             return
         self._same += 1
         followed = self.cpu is not None
-        if self._same >= SAME_SAMPLES_MIN and not (followed and self._same % LOOK_EVERY):
+        if self.enabled and self.lone and not (followed and self._same % LOOK_EVERY):
             self._follow(_cpu_of(pid))
+
+    @property
+    def lone(self) -> bool:
+        """Whether one client has asked all the time lately."""
+        return self._same >= SAME_SAMPLES_MIN
 
     def _follow(self, cpu: int | None) -> None:
         if cpu is None or cpu == self.cpu or cpu not in self._everywhere:
