@@ -131,6 +131,69 @@ class Purged(NamedTuple):
     inodes: Sequence[int]
 
 
+class SpaceCreated(NamedTuple):
+    """A vector space: `metric` is cosine, ip or l2, `model` the fingerprint of what makes its vectors."""
+
+    space: int
+    name: str
+    dim: int
+    metric: str
+    model: str
+
+
+class SpaceDropped(NamedTuple):
+    """A vector space is gone, with all its vectors."""
+
+    space: int
+
+
+class VectorSet(NamedTuple):
+    """A vector of the inode in a space.
+
+    `origin` is 0 for a user's and 1 for an embedder's, `value` little-endian float32.
+    """
+
+    space: int
+    origin: int
+    value: bytes
+
+
+class VectorRemoved(NamedTuple):
+    """The inode's vector in a space is gone."""
+
+    space: int
+
+
+class VectorsMoved(NamedTuple):
+    """The inode was saved over the inode `source`: it takes its vectors, which are stale now."""
+
+    source: int
+
+
+class Searched(NamedTuple):
+    """Somebody searched; what for is told by kind and hash, never by its words.
+
+    `query` is the XXH3 of the query's segments, `scope` the directory, `plan` how it was answered.
+    """
+
+    scope: int
+    query: int
+    space: str
+    plan: str
+    k: int
+    hits: int
+    took_us: int
+
+
+class IndexBuilt(NamedTuple):
+    """An index over vectors of a space was built or built anew; `reason` says why."""
+
+    space: int
+    rows: int
+    took_ms: int
+    reason: str
+
+
 class Mounted(NamedTuple):
     """A daemon took the store."""
 
@@ -163,6 +226,13 @@ Change = (
     | XattrSet
     | XattrRemoved
     | Purged
+    | SpaceCreated
+    | SpaceDropped
+    | VectorSet
+    | VectorRemoved
+    | VectorsMoved
+    | Searched
+    | IndexBuilt
     | Mounted
     | Unmounted
     | Repaired
@@ -188,8 +258,17 @@ class Kinds:
         XattrRemoved,
         Purged,
     )
+    VECTOR: ClassVar[tuple[type, ...]] = (
+        SpaceCreated,
+        SpaceDropped,
+        VectorSet,
+        VectorRemoved,
+        VectorsMoved,
+        IndexBuilt,
+    )
+    SEARCH: ClassVar[tuple[type, ...]] = (Searched,)
     SYSTEM: ClassVar[tuple[type, ...]] = (Mounted, Unmounted, Repaired)
-    BY_NAME: ClassVar[dict[str, type]] = {kind.__name__: kind for kind in FILESYSTEM + SYSTEM}
+    BY_NAME: ClassVar[dict[str, type]] = {kind.__name__: kind for kind in FILESYSTEM + VECTOR + SEARCH + SYSTEM}
 
 
 def body(change: Change) -> dict[str, Any]:

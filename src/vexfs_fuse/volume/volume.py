@@ -114,8 +114,10 @@ class Volume:
     def seal(self) -> Batch | None:
         """Return what the writer thread must do so that all that is logged now is durable; None if nothing.
 
-        Batches run one after the other, and are settled in that order.
+        Batches run one after the other, and are settled in that order; after a failed one there is none.
         """
+        if self.failure is not None:
+            return None
         lsn = self.logged_lsn
         segments, journal = self.segments.seal(), self.journal.seal()
         if segments is None and journal is None:
