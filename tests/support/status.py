@@ -32,6 +32,7 @@ STATUS: dict[str, Any] = {
         "segments": {
             "segments": 2,
             "live_bytes": 100_000,
+            "dead_bytes": 20_000,
             "queued_bytes": 10_000,
             "mismatches": 0,
         },

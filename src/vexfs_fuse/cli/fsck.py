@@ -3,24 +3,32 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from enum import IntEnum
+from typing import Any
 
 from vexfs_fuse.cli.command import Command
 from vexfs_fuse.cli.options import add_store, effective_options
 from vexfs_fuse.cli.progress import Progress
 from vexfs_fuse.config import Config
-from vexfs_fuse.errors import NotFound, StoreDamaged, VexfsError
+from vexfs_fuse.errors import CorruptData, NotFound, StoreDamaged, VexfsError
 
 
 class Verdict(IntEnum):
     """Exit codes, those of fsck(8)."""
 
     SOUND = 0
+    REPAIRED = 1
     DAMAGED = 4
     NOT_CHECKED = 8
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="repair names and attributes; contents that fail their checksum stay lost",
+    )
     parser.add_argument("--json", action="store_true", help="print the problems as JSON")
     add_store(parser)
 
@@ -30,16 +38,31 @@ def run(arguments: argparse.Namespace) -> int:
     config = effective_options(arguments).config
     try:
         problems = problems_of(config)
+        done = _repaired(config, problems) if problems and arguments.repair else []
+        left = problems_of(config) if done else problems
     except VexfsError as error:
         print(f"vexfs: {error}", file=sys.stderr)
         return Verdict.NOT_CHECKED
-    if arguments.json:
-        print(json.dumps({"store": str(config.store), "problems": problems}, indent=1))
-    elif problems:
-        print("\n".join(problems))
-    else:
-        print(f"{config.store} is sound")
-    return Verdict.DAMAGED if problems else Verdict.SOUND
+    report = {"store": str(config.store), "problems": problems, "done": done, "left": left}
+    print(json.dumps(report, indent=1) if arguments.json else "\n".join(_lines(report)))
+    if left:
+        return Verdict.DAMAGED
+    return Verdict.REPAIRED if problems else Verdict.SOUND
+
+
+def _repaired(config: Config, problems: list[str]) -> list[str]:
+    from vexfs_fuse.volume.repair import is_about_view, repair
+
+    return repair(config.store, config, problems) if is_about_view(config.store, config) else []
+
+
+def _lines(report: dict[str, Any]) -> Iterator[str]:
+    yield from report["problems"]
+    yield from (f"repair: {done}" for done in report["done"])
+    if report["left"] and report["done"]:
+        yield from (f"left: {problem}" for problem in report["left"])
+    elif not report["left"]:
+        yield f"{report['store']} is sound"
 
 
 def problems_of(config: Config) -> list[str]:
@@ -60,7 +83,7 @@ def problems_of(config: Config) -> list[str]:
     progress = Progress("checking files")
     try:
         volume = open_volume(config.store, config)
-    except StoreDamaged as error:
+    except (StoreDamaged, CorruptData) as error:
         return [str(error)]
     try:
         return check(volume, progress=progress.share)
@@ -74,9 +97,9 @@ COMMAND = Command(
     "Check a volume that is not mounted: its records, its names, the checksums of all contents.",
     """
     vexfs fsck --store /srv/notes
-    vexfs fsck --store /srv/notes --json
+    vexfs fsck --store /srv/notes --repair
     """,
     _add_arguments,
     run,
-    "0 sound, 2 wrong usage, 4 damaged, 8 not checked (standard error says why)",
+    "0 sound, 1 repaired, 2 wrong usage, 4 damaged, 8 not checked (standard error says why)",
 )

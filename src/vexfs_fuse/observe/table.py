@@ -238,6 +238,13 @@ METRICS: Final = (
         "volume.segments.live_bytes",
     ),
     Metric(
+        "vexfs_segment_dead_bytes",
+        GAUGE,
+        (),
+        "Bytes in full segments that no file uses, headers and checksums among them.",
+        "volume.segments.dead_bytes",
+    ),
+    Metric(
         "vexfs_segment_queued_bytes",
         GAUGE,
         (),

@@ -313,7 +313,10 @@ class Volume:
             "state_lsn": self.view.applied,
             "inodes": counts.inodes,
             "journal": self.journal.statistics._asdict(),
-            "segments": self.segments.statistics()._asdict(),
+            "segments": {
+                **self.segments.statistics()._asdict(),
+                "dead_bytes": sum(use.size_bytes - use.live_bytes for use in self.segments.uses()),
+            },
             "pool": self.contents.statistics(),
             "state": {"uncommitted_rows": self.view.dirty_count, **self.tree.statistics()},
             "disk": {"free": self.disk.free_bytes(), "total": self.disk.total_bytes()},
