@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.states import commit
 from vexfs_fuse.storage.extent import Extent
+from vexfs_fuse.storage.rows import VectorRow
 from vexfs_fuse.storage.state import State, Totals
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import ROOT, Inode, Lsn, Segment
@@ -206,3 +207,22 @@ def test_changes_do_not_pile_up_in_the_log_when_checkpoints_follow_commits(
         assert state.durable == round_
         sizes.append(path.with_name(path.name + "-wal").stat().st_size)
     assert max(sizes) < 2 * sizes[0]
+
+
+def test_a_query_half_read_hides_no_later_commit_and_sees_none(state: State) -> None:
+    vector = VectorRow(1, 0, 0, bytes(16))
+    for number in range(1, 2_001):
+        state.touch(node(number))
+        state.put_vector(Inode(number), 1, 0, vector)
+    commit(state, Lsn(2_000))
+    reading = state.space_vectors(1)
+    assert next(reading) == (ROOT, 0, vector)
+    state.put_vector(Inode(1_999), 1, 0, None)
+    commit(state, Lsn(2_001))
+    assert state.vectors(Inode(1_999)) == {}
+    state.touch(node(2_001))
+    commit(state, Lsn(2_002))
+    assert state.node_row(Inode(2_001)) == node(2_001).row()
+    assert len(list(reading)) == 1_999
+    state.checkpoint()
+    assert state.durable == 2_002

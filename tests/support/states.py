@@ -10,6 +10,8 @@ from vexfs_fuse.units import Lsn
 
 NAME = "state.sqlite3"
 LOG_HEADER_BYTES = 32
+_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Where the files are: what a crash takes is decided here, so that no sync needs to be real."""
 
 
 class StateFiles:
@@ -20,7 +22,7 @@ class StateFiles:
     """
 
     def __init__(self) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="vexfs-state-")
+        self._directory = tempfile.TemporaryDirectory(prefix="vexfs-state-", dir=_MEMORY)
         self._copies = 0
         self._synced_log = b""
         self.path = Path(self._directory.name, NAME)
@@ -35,7 +37,8 @@ class StateFiles:
         path = Path(self._directory.name, f"crash{self._copies}", NAME)
         path.parent.mkdir()
         shutil.copyfile(self.path, path)
-        shutil.copyfile(self._log(self.path), self._log(path))
+        if self._log(self.path).exists():  # a view that was closed has none
+            shutil.copyfile(self._log(self.path), self._log(path))
         return path
 
     def after_power_cut(self, rng: random.Random) -> Path:
@@ -45,6 +48,8 @@ class StateFiles:
         that it starts over.
         """
         path = self.after_kill()
+        if not self._log(path).exists():
+            return path
         log = self._log(path).read_bytes()
         kept = rng.randint(min(LOG_HEADER_BYTES, len(log)), len(log))
         self._log(path).write_bytes(log[:kept] + self._synced_log[kept:])

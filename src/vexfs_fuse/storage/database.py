@@ -48,18 +48,22 @@ class Database:
         self._select = self._reader.cursor().execute
 
     def _open_all(self) -> None:
-        self.writer = self._connection(WRITER_CACHE_KIB)
+        self.writer = self._reader = self._checkpointer = self._keep(WRITER_CACHE_KIB)
         self._prepare()
-        self._reader = self._checkpointer = self.writer
         if self._path != MEMORY:
-            self._reader = self._connection(READER_CACHE_KIB)
-            self._checkpointer = self._connection(WRITER_CACHE_KIB)
+            self._reader = self._keep(READER_CACHE_KIB)
+            self._checkpointer = self._keep(WRITER_CACHE_KIB)
 
-    def _connection(self, cache_kib: int) -> sqlite3.Connection:
+    def _keep(self, cache_kib: int) -> sqlite3.Connection:
+        connection = self._connection()
+        self._open.append(connection)
+        connection.execute(f"PRAGMA cache_size = -{cache_kib}").fetchall()
+        return connection
+
+    def _connection(self) -> sqlite3.Connection:
         connection = self._connect(
             self._path, timeout=0, isolation_level=None, check_same_thread=False
         )
-        self._open.append(connection)
         connection.text_factory = bytes
         for pragma in (
             "journal_mode = WAL",
@@ -67,7 +71,6 @@ class Database:
             "wal_autocheckpoint = 0",
             "temp_store = MEMORY",
             "cell_size_check = ON",
-            f"cache_size = -{cache_kib}",
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
         return connection
@@ -144,18 +147,34 @@ class Database:
             table.verify(row)
         return found
 
-    def live_bytes(self) -> dict[Segment, int]:
-        """Return the live bytes of all segments."""
-        return {row[0]: rows.SEGMENTS.verify(row)[1] for row in self.each(schema.SELECT_SEGMENTS)}
-
     def each(self, sql: str, key: Row = ()) -> Iterator[Row]:
-        """Yield the rows of any query as they are, unverified: for `fsck`."""
+        """Yield the rows of any query as they are, unverified, while other things may happen.
+
+        It has a connection of its own: rows that are left to read would keep the reader from seeing
+        what is committed meanwhile.
+        """
+        connection = self.writer
         try:
-            cursor = self._reader.execute(sql, key)
+            connection = self.writer if self._path == MEMORY else self._connection()
+            cursor = connection.execute(sql, key)
             while found := cursor.fetchmany(ROWS_AT_ONCE):
                 yield from found
         except SQLITE_ERRORS as error:
             raise failure(error, "state view") from error
+        finally:
+            if connection is not self.writer:
+                connection.close()
+
+    def all(self, sql: str) -> list[Row]:
+        """Return the rows of a query that finds few, unverified."""
+        try:
+            return self._select(sql).fetchall()
+        except SQLITE_ERRORS as error:
+            raise failure(error, "state view") from error
+
+    def live_bytes(self) -> dict[Segment, int]:
+        """Return the live bytes of all segments."""
+        return {row[0]: rows.SEGMENTS.verify(row)[1] for row in self.all(schema.SELECT_SEGMENTS)}
 
     def meta(self, key: str) -> int | bytes | None:
         """Return a value of `meta`, or None."""
@@ -172,7 +191,7 @@ class Database:
 
         The caller removes them for good: a damaged row must not lead to that.
         """
-        found = self.each(schema.SELECT_ORPHANS)
+        found = self.all(schema.SELECT_ORPHANS)
         return [row[0] for row in found if rows.NODES.holds(row) and row[4] == 0]
 
 

@@ -219,7 +219,7 @@ class StateReads:
     def spaces(self) -> dict[int, SpaceRow]:
         """Return all vector spaces by number."""
         found: dict[int, SpaceRow | None] = {}
-        for row in self._database.each(schema.SELECT_SPACES):
+        for row in self._database.all(schema.SELECT_SPACES):
             found[row[0]] = SpaceRow(*rows.SPACES.verify(row)[:5])
         for layer in reversed(self._layers()):
             found.update(layer.spaces)
