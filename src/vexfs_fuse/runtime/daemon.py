@@ -10,7 +10,6 @@ from typing import Any
 import trio
 
 from vexfs_fuse import __version__
-from vexfs_fuse.clock import SystemClock
 from vexfs_fuse.errors import MountFailed, VexfsError
 from vexfs_fuse.fuse.affinity import Follower
 from vexfs_fuse.fuse.guard import Guard
@@ -82,7 +81,7 @@ def _vfs(volume: Volume, settings: MountSettings, daemon: "Daemon") -> Vfs:
         metrics=daemon.metrics,
         config_toml=lambda: config.toml(settings.origins).encode(),
     )
-    virtual = VirtualTrees([(control.NAME, tree)], SystemClock.now_ns)
+    virtual = VirtualTrees([tree])
     vfs = Vfs(volume, virtual, open_max=config.max_open_files, atime=config.atime)
     promise(config.durability, vfs, volume)
     return vfs
@@ -110,6 +109,7 @@ class Daemon:
         self._syncer = Syncer(volume, self._follower, interval_s=config.commit_interval)
         self._vfs = make_vfs(self)
         self._session = Session(settings.mountpoint, _mount_options(settings), self._negotiated)
+        self._vfs.on_stale = self._session.forget_attributes
 
     def _negotiated(self) -> None:
         self._vfs.clears_set_id = self._session.clears_set_id

@@ -12,7 +12,16 @@ from typing import Any, Final
 from vexfs_fuse.clock import Clock
 from vexfs_fuse.storage.journal import Entry, Journal
 from vexfs_fuse.units import ROOT, Inode
-from vexfs_fuse.vfs.virtual import VIRTUAL_FROM, Opened, Text, VirtualDirectory, VirtualFile
+from vexfs_fuse.vfs.virtual import (
+    VIRTUAL_FROM,
+    Opened,
+    Text,
+    VirtualDirectory,
+    VirtualFile,
+    VirtualNode,
+    VirtualTree,
+)
+from vexfs_fuse.volume.writer import Caller
 
 NAME: Final = b".vexfs"
 
@@ -72,6 +81,23 @@ class Raw:
         return self._journal.statistics.file_bytes
 
 
+class ControlTree(VirtualTree):
+    """The control tree of one volume."""
+
+    def __init__(self, root: VirtualDirectory, now_ns: Callable[[], int]) -> None:
+        super().__init__(now_ns)
+        self._root = root
+        self.register(root)
+
+    def reserves(self, parent: Inode, name: bytes) -> bool:
+        """Whether a name is the control tree's."""
+        return parent == ROOT and name == NAME
+
+    def entry_into(self, parent: Inode, name: bytes, who: Caller) -> VirtualNode | None:
+        """Return the tree's root for its name."""
+        return self.fresh(self._root) if parent == ROOT and name == NAME else None
+
+
 def control_tree(
     *,
     owner: tuple[int, int],
@@ -80,7 +106,7 @@ def control_tree(
     status: Callable[[], dict[str, Any]],
     metrics: Callable[[], bytes],
     config_toml: Callable[[], bytes],
-) -> VirtualDirectory:
+) -> ControlTree:
     """Return the control tree of a volume; `owner` is (uid, gid) of who mounts."""
     numbers = (Inode(VIRTUAL_FROM + n) for n in count(0))
     root = VirtualDirectory(next(numbers), 0o555, *owner, ROOT)
@@ -96,7 +122,7 @@ def control_tree(
     add(b"config.toml", 0o444, Rendered(config_toml, clock))
     add(b"journal", 0o400, Raw(journal))
     add(b"journal.jsonl", 0o400, Rendered(lambda: b"".join(_latest_lines(journal)), clock))
-    return root
+    return ControlTree(root, clock.now_ns)
 
 
 def _json(value: dict[str, Any]) -> bytes:

@@ -6,7 +6,7 @@ virtual trees hang in at `virtual`; everything else goes to the volume.
 
 import stat
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from vexfs_fuse.errors import (
@@ -21,7 +21,7 @@ from vexfs_fuse.tree.node import Dentry, Node
 from vexfs_fuse.tree.permissions import may
 from vexfs_fuse.units import NS_PER_S, Handle, Inode
 from vexfs_fuse.vfs.handles import Handles, OpenDirectory, OpenFile
-from vexfs_fuse.vfs.virtual import VIRTUAL_FROM, VirtualTrees
+from vexfs_fuse.vfs.virtual import VIRTUAL_FROM, OpenVirtual, VirtualTrees
 from vexfs_fuse.volume.attributes import Attributes
 from vexfs_fuse.volume.volume import Space, Volume
 from vexfs_fuse.volume.writer import Caller
@@ -68,6 +68,15 @@ class Vfs:
     def clears_set_id(self, value: bool) -> None:
         self._attributes.clears_set_id = value
 
+    @property
+    def on_stale(self) -> Callable[[Inode], None]:
+        """What is called when the kernel keeps attributes of an inode that have changed behind it."""
+        return self._attributes.on_stale
+
+    @on_stale.setter
+    def on_stale(self, tell: Callable[[Inode], None]) -> None:
+        self._attributes.on_stale = tell
+
     @staticmethod
     def is_virtual(ino: int) -> bool:
         """Whether an inode belongs to a virtual tree, of which the kernel must keep nothing."""
@@ -89,7 +98,7 @@ class Vfs:
 
     def _lookup_dotted(self, parent: Inode, name: bytes, who: Caller) -> Any:
         if parent >= VIRTUAL_FROM:
-            return self._virtual.lookup(parent, name, who)
+            return self._virtual.of(parent).lookup(parent, name, who)
         if name == b".":
             return self._counted(self._tree.node(parent))
         if name == b"..":
@@ -188,13 +197,13 @@ class Vfs:
     def getattr(self, ino: Inode) -> Any:
         """Return the entry of an inode."""
         if ino >= VIRTUAL_FROM:
-            return self._virtual.node(ino)
+            return self._virtual.of(ino).node(ino)
         return self._nodes.get(ino) or self._tree.node(ino)
 
     def setattr(self, ino: Inode, wanted: Attributes, handle: int | None, who: Caller) -> Any:
         """Change attributes; by handle or not makes no difference, a handle pins its inode."""
         if ino >= VIRTUAL_FROM:
-            return self._virtual.set_attributes(ino, wanted, who)
+            return self._virtual.of(ino).set_attributes(ino, wanted, who)
         node = self._tree.node(ino)
         if wanted.size is not None:
             if node.is_dir:
@@ -217,21 +226,21 @@ class Vfs:
     def readlink(self, ino: Inode) -> bytes:
         """Return a symbolic link's target."""
         if ino >= VIRTUAL_FROM:
-            return self._virtual.target(ino)
+            return self._virtual.of(ino).target(ino)
         target = self._tree.node(ino).target
         return target if target is not None else b""
 
     def access(self, ino: Inode, mask: int, who: Caller) -> bool:
         """Whether the caller may access the inode so; `mask` as in access(2)."""
         if ino >= VIRTUAL_FROM:
-            return self._virtual.may(ino, mask, who)
+            return self._virtual.of(ino).may(ino, mask, who)
         node = self._tree.node(ino)
         return may(node, self._tree.xattrs(node), mask, who)
 
     def getxattr(self, ino: Inode, name: bytes, who: Caller) -> bytes:
         """Return an extended attribute's value."""
         if ino >= VIRTUAL_FROM:
-            return self._virtual.get_xattr(ino, name, who)
+            return self._virtual.of(ino).get_xattr(ino, name, who)
         return self._attributes.get_xattr(self._nodes.get(ino) or self._tree.node(ino), name)
 
     def setxattr(self, ino: Inode, name: bytes, value: bytes, who: Caller) -> None:
@@ -274,7 +283,7 @@ class Vfs:
     def open(self, ino: Inode, flags: int, who: Caller) -> tuple[Handle, bool, bool]:
         """Open a regular file; return the handle, whether without page cache, whether to keep the cache."""
         if ino >= VIRTUAL_FROM:
-            return self._handles.add(self._virtual.open(ino, flags, who)), True, False
+            return self._open_virtual(ino, flags, who), True, False
         node = self._nodes.get(ino) or self._tree.node(ino)
         if flags & TRUNCATE_FLAG:  # for reading, too: the kernel has asked for write permission
             self._files.resize(node, 0, who)
@@ -288,14 +297,22 @@ class Vfs:
         """Return at most `size` bytes from `offset`; a memoryview is good until the next request."""
         file = self._open.get(handle)
         if file.__class__ is not OpenFile:
-            return self._virtual.read(file, offset, size) if file is not None else self._bad()
+            return self._virtual_file(file).opened.read(offset, size)
         node = file.node
         if node.atime <= node.ctime or self._atime == "strictatime":
             self._move_atime(node)
         return self._read(node, offset, size)
 
-    def _bad(self) -> Any:
-        raise BadHandle
+    def _open_virtual(self, ino: Inode, flags: int, who: Caller) -> Handle:
+        tree = self._virtual.of(ino)
+        return self._handles.add(OpenVirtual(tree, tree.open(ino, flags, who)))
+
+    @staticmethod
+    def _virtual_file(file: Any) -> OpenVirtual:
+        if file.__class__ is not OpenVirtual:
+            raise BadHandle
+        opened: OpenVirtual = file
+        return opened
 
     def _move_atime(self, node: Node) -> None:
         """Move atime as relatime does: when it is not after mtime or ctime, or a day old."""
@@ -314,7 +331,7 @@ class Vfs:
         """Write at `offset`; return the number of bytes taken."""
         file = self._open.get(handle)
         if file.__class__ is not OpenFile:
-            return self._virtual.write(file, offset, data) if file is not None else self._bad()
+            return self._virtual_file(file).write(offset, data)
         node = file.node
         if not file.keeps_set_id and self._attributes.clears_set_id:
             if node.mode & 0o6000 or node.xattr_count:
@@ -325,7 +342,7 @@ class Vfs:
         """Close a handle."""
         file = self._handles.remove(handle)
         if file.__class__ is not OpenFile:
-            self._virtual.release(file)
+            file.release()
             return
         node = file.node
         node.opens -= 1
@@ -353,7 +370,8 @@ class Vfs:
     def opendir(self, ino: Inode, who: Caller) -> Handle:
         """Open a directory."""
         if ino >= VIRTUAL_FROM:
-            return self._handles.add(self._virtual.open_directory(ino, who))
+            tree = self._virtual.of(ino)
+            return self._handles.add(OpenVirtual(tree, tree.open_directory(ino, who)))
         node = self._names.directory(ino)
         handle = self._handles.add(OpenDirectory(node))
         node.opens += 1
@@ -365,7 +383,7 @@ class Vfs:
         if directory.__class__ is OpenFile:
             raise NotADirectory
         if directory.__class__ is not OpenDirectory:
-            return self._virtual.entries(directory, cookie)
+            return self._virtual_file(directory).listing.after(cookie)
         return self._entries(directory, cookie)
 
     def _entries(self, directory: OpenDirectory, cookie: int) -> Iterator[tuple[bytes, Any, int]]:
@@ -404,7 +422,7 @@ class Vfs:
         """Close a directory."""
         directory = self._handles.remove(handle)
         if directory.__class__ is not OpenDirectory:
-            self._virtual.release(directory)
+            directory.release()
             return
         node = directory.node
         node.opens -= 1

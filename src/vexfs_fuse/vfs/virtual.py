@@ -1,24 +1,35 @@
-"""Directories and files that are made up: what a virtual tree is, and how they hang in the real one.
+"""Directories and files that are made up: what a virtual tree is, and how several hang in the real one.
 
-Virtual inode numbers lie at `VIRTUAL_FROM` and above, so that one comparison tells them from real ones.
+Virtual inode numbers lie at `VIRTUAL_FROM` and above, so that one comparison tells them from real ones;
+each tree has a range of its own there.
 """
 
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, Protocol
 
-from vexfs_fuse.errors import AccessDenied, NoAttribute, NotADirectory, NotFound, NotPermitted
-from vexfs_fuse.units import ROOT, Inode
+from vexfs_fuse.errors import (
+    AccessDenied,
+    NoAttribute,
+    NotADirectory,
+    NotFound,
+    NotPermitted,
+)
+from vexfs_fuse.units import Inode
 from vexfs_fuse.volume.attributes import Attributes
 from vexfs_fuse.volume.writer import Caller
 
-VIRTUAL_FROM = Inode(1 << 62)
+VIRTUAL_FROM: Final = Inode(1 << 62)
+RANGE: Final = 1 << 40
+"""Inode numbers of one tree."""
+
+ACCESS_MODE: Final = 0o3  # O_ACCMODE
 
 
 class Opened(Protocol):
     """What an open virtual file stands for."""
 
-    def read(self, offset: int, size: int) -> bytes:
+    def read(self, offset: int, size: int) -> Any:
         """Return at most `size` bytes from `offset`."""
         ...
 
@@ -53,7 +64,7 @@ class VirtualNode:
         self.nlink = 2 if stat.S_ISDIR(mode) else 1
         self.size = self.stored = self.rdev = self.opens = 0
         self.atime = self.mtime = self.ctime = 0
-        self.content = None
+        self.content: Any = None
         self.wire: Any = None
 
 
@@ -99,60 +110,71 @@ class Text:
         return self._text[offset : offset + size]
 
 
-class VirtualTrees:
-    """The virtual trees of a mounted volume: each hangs in the root directory, by a reserved name."""
+class VirtualTree:
+    """One virtual tree: what it answers, and for the rest why not.
 
-    def __init__(
-        self, roots: Sequence[tuple[bytes, VirtualDirectory]], now_ns: Callable[[], int]
-    ) -> None:
-        self._roots = dict(roots)
+    Handlers as in `vfs.posix.Vfs`; those that change something refuse unless a tree has a use for it.
+    """
+
+    def __init__(self, now_ns: Callable[[], int]) -> None:
         self._now_ns = now_ns
-        self._nodes: dict[Inode, VirtualNode] = {}
-        for _, directory in roots:
-            self._register(directory)
+        self.nodes: dict[Inode, VirtualNode] = {}
 
-    def _register(self, node: VirtualNode) -> None:
-        self._nodes[node.ino] = node
+    def register(self, node: VirtualNode) -> None:
+        """Make a node, and all below it, known by number."""
+        self.nodes[node.ino] = node
         for child in getattr(node, "entries", {}).values():
-            self._register(child)
+            self.register(child)
 
     def reserves(self, parent: Inode, name: bytes) -> bool:
-        """Whether the name cannot be given to a real entry."""
-        return parent == ROOT and name in self._roots
+        """Whether a name in a real directory cannot be given to a real entry."""
+        raise NotImplementedError
 
     def entry_into(self, parent: Inode, name: bytes, who: Caller) -> VirtualNode | None:
-        """Return the virtual tree that a name in a real directory leads into, or None."""
-        if parent != ROOT or name not in self._roots:
-            return None
-        return self._fresh(self._roots[name])
-
-    def lookup(self, parent: Inode, name: bytes, who: Caller) -> VirtualNode:
-        """Return the entry of a name in a virtual directory."""
-        directory = self._nodes.get(parent)
-        if not isinstance(directory, VirtualDirectory):
-            raise NotADirectory if directory is not None else NotFound
-        if name == b".":
-            return self._fresh(directory)
-        found = directory.entries.get(name)
-        if found is None:
-            raise NotFound
-        return self._fresh(found)
+        """Return where a name in a real directory leads into this tree, or None."""
+        raise NotImplementedError
 
     def node(self, ino: Inode) -> VirtualNode:
-        """Return a virtual node with its size and times as of now."""
-        found = self._nodes.get(ino)
+        """Return a node with its size and times as of now."""
+        found = self.nodes.get(ino)
         if found is None:
             raise NotFound
-        return self._fresh(found)
+        return self.fresh(found)
 
-    def _fresh(self, node: VirtualNode) -> VirtualNode:
+    def fresh(self, node: VirtualNode) -> VirtualNode:
+        """Bring a node's size and times up to date, and return it."""
         if isinstance(node, VirtualFile):
             node.size = node.measure()
         node.atime = node.mtime = node.ctime = self._now_ns()
         node.wire = None
         return node
 
-    def set_attributes(self, ino: Inode, wanted: Attributes, who: Caller) -> VirtualNode:
+    def directory(self, ino: Inode) -> VirtualDirectory:
+        """Return a directory's node.
+
+        Raises
+        ------
+        NotFound, NotADirectory
+        """
+        node = self.nodes.get(ino)
+        if not isinstance(node, VirtualDirectory):
+            raise NotADirectory if node is not None else NotFound
+        return node
+
+    def lookup(self, parent: Inode, name: bytes, who: Caller) -> Any:
+        """Return the entry of a name in a virtual directory."""
+        directory = self.directory(parent)
+        if name == b".":
+            return self.fresh(directory)
+        found = directory.entries.get(name)
+        if found is None:
+            raise NotFound
+        return self.fresh(found)
+
+    def forget(self, ino: Inode, count: int) -> None:
+        """The kernel gives back references to a node."""
+
+    def set_attributes(self, ino: Inode, wanted: Attributes, who: Caller) -> Any:
         """Refuse: virtual files are as they are."""
         raise NotPermitted("a virtual file")
 
@@ -171,37 +193,109 @@ class VirtualTrees:
         self.node(ino)
         raise NoAttribute
 
-    def open(self, ino: Inode, flags: int, who: Caller) -> Opened:
+    def make_directory(self, parent: Inode, name: bytes, who: Caller) -> Any:
+        """Refuse: the tree is as it is."""
+        raise NotPermitted("a virtual directory")
+
+    def remove(self, parent: Inode, name: bytes, who: Caller) -> None:
+        """Refuse: the tree is as it is."""
+        raise NotPermitted("a virtual directory")
+
+    def create(self, parent: Inode, name: bytes, who: Caller) -> tuple[VirtualNode, Any]:
+        """Refuse: the tree is as it is."""
+        raise NotPermitted("a virtual directory")
+
+    def open(self, ino: Inode, flags: int, who: Caller) -> Any:
         """Start a reading of a virtual file."""
         node = self.node(ino)
         if not isinstance(node, VirtualFile):
             raise NotFound
-        if flags & 0o3:
+        if flags & ACCESS_MODE:
             raise AccessDenied("virtual files are read-only")
         return node.start()
 
-    def read(self, opened: Opened, offset: int, size: int) -> bytes:
-        """Read from an open virtual file."""
-        return opened.read(offset, size)
-
-    def write(self, opened: Opened, offset: int, data: bytes) -> int:
+    def write(self, opened: Any, offset: int, data: bytes) -> Any:
         """Refuse: virtual files are read-only."""
         raise AccessDenied("virtual files are read-only")
 
     def release(self, opened: Any) -> None:
-        """Close an open virtual file or directory."""
+        """Close an open file or directory."""
 
-    def open_directory(self, ino: Inode, who: Caller) -> VirtualDirectory:
-        """Open a virtual directory."""
-        node = self.node(ino)
-        if not isinstance(node, VirtualDirectory):
-            raise NotADirectory
-        return node
+    def open_directory(self, ino: Inode, who: Caller) -> Any:
+        """Open a directory; what is returned has `listing`."""
+        directory = self.directory(ino)
+        return Listing(self, [(b".", directory), *directory.entries.items()])
 
-    def entries(
-        self, directory: VirtualDirectory, cookie: int
-    ) -> Iterator[tuple[bytes, VirtualNode, int]]:
+
+class Listing:
+    """An open virtual directory: its entries as they were when it was opened."""
+
+    def __init__(self, tree: VirtualTree, entries: Sequence[tuple[bytes, VirtualNode]]) -> None:
+        self.tree = tree
+        self.entries = entries
+
+    def after(self, cookie: int) -> Iterator[tuple[bytes, VirtualNode, int]]:
         """Yield (name, node, cookie of the next); the cookie is the position in the listing."""
-        listing = [(b".", directory), *directory.entries.items()]
-        for position, (name, node) in enumerate(listing[cookie:], cookie + 1):
-            yield name, self._fresh(node), position
+        for position, (name, node) in enumerate(self.entries[cookie:], cookie + 1):
+            yield name, self.tree.fresh(node), position
+
+
+class OpenVirtual:
+    """What the handle of a virtual file or directory stands for."""
+
+    __slots__ = ("opened", "tree")
+
+    def __init__(self, tree: VirtualTree, opened: Any) -> None:
+        self.tree = tree
+        self.opened = opened
+
+    @property
+    def listing(self) -> "Listing":
+        """The open directory.
+
+        Raises
+        ------
+        NotADirectory
+        """
+        if not isinstance(self.opened, Listing):
+            raise NotADirectory
+        return self.opened
+
+    def write(self, offset: int, data: bytes) -> Any:
+        """Write, where the tree allows it."""
+        return self.tree.write(self.opened, offset, data)
+
+    def release(self) -> None:
+        """Close."""
+        self.tree.release(self.opened)
+
+
+class VirtualTrees:
+    """All virtual trees of a mounted volume, by the range of their inode numbers."""
+
+    def __init__(self, trees: Iterable[VirtualTree] = ()) -> None:
+        self._trees = list(trees)
+
+    def of(self, ino: Inode) -> VirtualTree:
+        """Return the tree that an inode belongs to.
+
+        Raises
+        ------
+        NotFound
+        """
+        index = (ino - VIRTUAL_FROM) // RANGE
+        if index >= len(self._trees):
+            raise NotFound
+        return self._trees[index]
+
+    def reserves(self, parent: Inode, name: bytes) -> bool:
+        """Whether a name in a real directory cannot be given to a real entry."""
+        return any(tree.reserves(parent, name) for tree in self._trees)
+
+    def entry_into(self, parent: Inode, name: bytes, who: Caller) -> VirtualNode | None:
+        """Return where a name in a real directory leads into a virtual tree, or None."""
+        for tree in self._trees:
+            found = tree.entry_into(parent, name, who)
+            if found is not None:
+                return found
+        return None
