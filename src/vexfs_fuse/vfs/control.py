@@ -25,10 +25,13 @@ from vexfs_fuse.volume.writer import Caller
 
 NAME: Final = b".vexfs"
 
-JSONL_RECORDS_MAX: Final = 10_000
-"""`journal.jsonl` shows so many of the latest records; `vexfs journal` shows all."""
+JSONL_RECORDS_MAX: Final = 500
+"""`journal.jsonl` shows so many of the latest records; `vexfs journal` shows all.
 
-FRESH_S: Final = 0.5
+Rendering them takes some 10 ms, in which no request is answered.
+"""
+
+FRESH_S: Final = 1.0
 """A rendering serves for so long, so that a look at the size and the reading agree."""
 
 README: Final = b"""This directory tells about the mounted vexfs volume. It is not listed in the root directory.
