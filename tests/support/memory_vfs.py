@@ -56,6 +56,7 @@ class MemoryVfs:
     """All operations of a mounted volume, each a few dictionary look-ups."""
 
     clears_set_id = False
+    on_stale: Any = None
 
     def __init__(self) -> None:
         self.entries = {int(ROOT): Entry(ROOT, stat.S_IFDIR | 0o777, 0, 0, ROOT)}

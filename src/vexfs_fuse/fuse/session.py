@@ -95,6 +95,17 @@ class Session:
             return True
         return bool(self.init_flags & (init_flags.HANDLE_KILLPRIV | init_flags.HANDLE_KILLPRIV_V2))
 
+    def forget_attributes(self, ino: int) -> None:
+        """Let the kernel ask again for an inode's attributes.
+
+        Never blocks, as no pages are touched: it may be called while a request for the same inode is
+        being answered.
+        """
+        try:
+            pyfuse3.invalidate_inode(ino, attr_only=True)
+        except FileNotFoundError:
+            pass  # the kernel does not know the inode
+
     async def serve(self) -> None:
         """Answer requests until the volume is unmounted or `end` is called."""
         await pyfuse3.main(min_tasks=1, max_tasks=REQUESTS_MAX)

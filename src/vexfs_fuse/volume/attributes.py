@@ -1,6 +1,7 @@
 """Decides what happens to attributes: modes, owners, times, extended attributes, access lists."""
 
 import stat
+from collections.abc import Callable
 from typing import NamedTuple
 
 from vexfs_fuse.errors import (
@@ -14,7 +15,7 @@ from vexfs_fuse.errors import (
 from vexfs_fuse.tree import acl
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.tree.tree import Tree
-from vexfs_fuse.units import XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX
+from vexfs_fuse.units import XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX, Inode
 from vexfs_fuse.volume.apply import CAPABILITY
 from vexfs_fuse.volume.changes import Accessed, AttributesSet, XattrRemoved, XattrSet
 from vexfs_fuse.volume.groups import is_member
@@ -39,6 +40,10 @@ class Attributes(NamedTuple):
     mtime: int | None = None
 
 
+def _nobody(ino: Inode) -> None:
+    """Tell nobody."""
+
+
 class AttributeChanges:
     """Every change of an inode's attributes but its size."""
 
@@ -46,6 +51,7 @@ class AttributeChanges:
         self._tree = tree
         self._writer = writer
         self.clears_set_id = True  # whether the kernel leaves it to us (HANDLE_KILLPRIV_V2)
+        self.on_stale: Callable[[Inode], None] = _nobody  # what the kernel keeps of it is wrong now
 
     def set(self, node: Node, wanted: Attributes, who: Caller) -> None:
         """Set mode, owner, group and times.
@@ -86,6 +92,7 @@ class AttributeChanges:
         self._writer.admit()
         change = AttributesSet(mode & 0o7777, None, None, None, None, None, uncapable)
         self._writer.commit(node.ino, change, SYSTEM)
+        self.on_stale(node.ino)  # a write's answer carries no mode
 
     def has_privileges(self, node: Node) -> bool:
         """Whether a write by somebody without privilege must clear something."""

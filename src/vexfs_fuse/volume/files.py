@@ -59,6 +59,8 @@ class Files:
             mode, uncapable = without_set_id(node.mode) & 0o7777, True
         self._writer.admit(is_freeing=size < self.size_times(node)[0])
         self._writer.commit(node.ino, Resized(size, mode, uncapable), who)
+        if mode is not None:
+            self._attributes.on_stale(node.ino)  # the answer to open with O_TRUNC carries no mode
 
     def flush(self, node: Node, *, inline_allowed: bool = False) -> None:
         """Stage the file's dirty pages and log them; durable with the next batch.
