@@ -15,6 +15,10 @@ Entry = tuple[int, int, int]
 """(inode, cookie, kind) of a name; `tree.node.Dentry` is one."""
 
 
+NameSet = tuple[int, bytes, int, Inode]
+"""(cookie, name, inode, parent) of a name that was set."""
+
+
 class DirtyNode(Protocol):
     """What the overlay needs of a node."""
 
@@ -37,12 +41,12 @@ class Directory(dict[bytes, Entry | None]):
     def __init__(self, last: int) -> None:
         super().__init__()
         self.last = last  # the highest cookie there is, here and below
-        self.order: list[tuple[int, bytes]] = []
+        self.order: list[NameSet] = []
 
-    def after(self, cookie: int) -> Iterator[tuple[int, bytes]]:
-        """Yield (cookie, name) of the new entries whose cookies are higher, in their order."""
+    def after(self, cookie: int) -> Iterator[NameSet]:
+        """Yield the new entries whose cookies are higher, in their order."""
         order = self.order
-        for index in range(bisect_left(order, (cookie + 1, b"")), len(order)):
+        for index in range(bisect_left(order, (cookie + 1,)), len(order)):
             yield order[index]
 
 
@@ -70,14 +74,14 @@ class Overlay:
     def __init__(self, floor: Lsn, inode_floor: Inode) -> None:
         self.floor = floor  # no cookie below this overlay is higher
         self.inode_floor = inode_floor  # no inode below this overlay is higher
-        self.changes = 0  # rows changed, those that changed back included
+        self.changes = 0  # rows changed, those that changed back included, but not names set
         self.nodes: dict[Inode, DirtyNode | None] = {}
         self.captured: dict[Inode, Row] = {}  # frozen: rows of nodes that have changed since
         self.directories: dict[Inode, Directory] = {}
         self.xattrs: dict[Inode, dict[bytes, bytes | None]] = {}
         self.extents: dict[Inode, dict[int, Extent | None]] = {}
-        self.named: list[tuple[Inode, Inode, bytes]] = []  # (inode, parent, name) of every name set
-        self._names: dict[Inode, list[tuple[Inode, bytes]]] = {}  # `named` by inode, made on demand
+        self.named: list[NameSet] = []
+        self._names: dict[int, list[tuple[Inode, bytes]]] = {}  # `named` by inode, made on demand
         self._named_until = 0  # how much of `named` is in `_names`
         self.vectors: dict[Inode, dict[tuple[int, int], VectorRow | None]] = {}
         self.spaces: dict[int, SpaceRow | None] = {}
@@ -101,8 +105,8 @@ class Overlay:
     def names_set(self, ino: Inode) -> list[tuple[Inode, bytes]]:
         """Return the (parent, name) pairs that were given to an inode; some may have gone since."""
         for index in range(self._named_until, len(self.named)):
-            each, parent, name = self.named[index]
-            self._names.setdefault(each, []).append((parent, name))
+            _, name, named, parent = self.named[index]
+            self._names.setdefault(named, []).append((parent, name))
         self._named_until = len(self.named)
         return self._names.get(ino, [])
 

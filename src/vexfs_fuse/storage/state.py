@@ -149,12 +149,15 @@ class State(StateReads):
         if directory is None:
             directory = overlay.directories[parent] = Directory(overlay.floor)
         directory[name] = entry
-        overlay.changes += 1
-        if entry is not None:
-            overlay.named.append((entry[0], parent, name))  # type: ignore[arg-type]  # an Inode
-        if entry is not None and (cookie := entry[1]) > directory.last:
+        if entry is None:
+            overlay.changes += 1
+            return
+        cookie = entry[1]
+        record = (cookie, name, entry[0], parent)
+        overlay.named.append(record)
+        if cookie > directory.last:
             directory.last = cookie
-            directory.order.append((cookie, name))
+            directory.order.append(record)
 
     # --- extended attributes ----------------------------------------------------------------------
 
@@ -244,7 +247,7 @@ class State(StateReads):
     @property
     def dirty_count(self) -> int:
         """About how many rows the next freeze will have to write."""
-        return self._overlay.changes
+        return self._overlay.changes + len(self._overlay.named)
 
     # --- commits ----------------------------------------------------------------------------------
 

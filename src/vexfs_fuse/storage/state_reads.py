@@ -113,7 +113,7 @@ class StateReads:
         if parent <= self._committed_inode:
             found = self._dentries_committed(parent, cookie, limit, layers)
         for directory in reversed(layers):
-            for at, name in directory.after(cookie):
+            for at, name, _, _ in directory.after(cookie):
                 if len(found) >= limit:
                     return found
                 entry = _topmost(layers, name)
