@@ -119,12 +119,12 @@ class Volume:
         if self.failure is not None:
             return None
         lsn = self.logged_lsn
+        if self._committing is None and self._checkpoint_is_due():
+            self._committing = self.view.freeze(lsn)
+            self._commit_ready = lsn <= self.durable_lsn
         segments, journal = self.segments.seal(), self.journal.seal()
         if segments is None and journal is None:
             return None
-        if self._committing is None and self._checkpoint_is_due():
-            self._committing = self.view.freeze(lsn)
-            self._commit_ready = False
         return Batch(lsn, segments, journal)
 
     def settle(self, batch: Batch, error: BaseException | None) -> None:
