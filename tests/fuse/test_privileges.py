@@ -38,9 +38,7 @@ def program(root: Path, request: pytest.FixtureRequest) -> Path:
 
 def mode_kept(path: Path) -> int:
     """What exec goes by: the mode alone, so that nothing else makes the kernel ask us."""
-    shown = subprocess.run(
-        ["stat", "-c", "%a", path], capture_output=True, text=True, check=True
-    )
+    shown = subprocess.run(["stat", "-c", "%a", path], capture_output=True, text=True, check=True)
     return int(shown.stdout, 8)
 
 

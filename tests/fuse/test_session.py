@@ -44,7 +44,9 @@ def test_root_mounts_with_all_flags() -> None:
     with MemoryMount() as mount:
         shown = found(mount.path)
         mount.wait_for_log(r"'mounted_by': 'mount\(2\)', 'reader': 'hybrid'")
-        mount.wait_for_log("'PARALLEL_DIROPS', 'EXPLICIT_INVAL_DATA', 'HANDLE_KILLPRIV_V2'")
+        mount.wait_for_log(
+            "'DONT_MASK', 'PARALLEL_DIROPS', 'EXPLICIT_INVAL_DATA', 'HANDLE_KILLPRIV_V2'"
+        )
         mount.wait_for_log("'readahead_kib': 1024")
     assert shown["FSTYPE"] == "fuse.vexfs"
     assert shown["SOURCE"] == "vexfs"
@@ -57,7 +59,9 @@ def test_an_ordinary_user_mounts_through_the_helper_with_the_same_flags(
     with MemoryMount(uid=NOBODY) as mount:
         shown = found(mount.path)
         mount.wait_for_log("'mounted_by': 'fusermount3', 'reader': 'hybrid'")
-        mount.wait_for_log("'PARALLEL_DIROPS', 'EXPLICIT_INVAL_DATA', 'HANDLE_KILLPRIV_V2'")
+        mount.wait_for_log(
+            "'DONT_MASK', 'PARALLEL_DIROPS', 'EXPLICIT_INVAL_DATA', 'HANDLE_KILLPRIV_V2'"
+        )
         mount.wait_for_log("'readahead_kib': None")
         mount.send(signal.SIGTERM)
         assert mount.wait() == 0

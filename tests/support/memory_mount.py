@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 30.0
+UNMOUNT_TRIES: Final = 30
 REPOSITORY: Final = Path(__file__).parents[2]
 _LOUD: Final = re.compile(r"\b(WARNING|ERROR|CRITICAL|Traceback)\b")
 
@@ -71,12 +72,23 @@ class MemoryMount:
 
     def _end_well(self) -> None:
         if self.running and os.path.ismount(self.path):
-            subprocess.run(["umount", str(self.path)], check=True)
+            self._unmount()
         assert self.wait() == 0, self.text()
         assert not os.path.ismount(self.path)
         text = re.sub(self._loud, "", self.text()) if self._loud else self.text()
         loud = [line for line in text.splitlines() if _LOUD.search(line)]
         assert not loud, "\n".join(loud)
+
+    def _unmount(self) -> None:
+        """Unmount; who looks at all mounts of the machine may hold this one for a moment."""
+        for _ in range(UNMOUNT_TRIES):
+            done = subprocess.run(
+                ["umount", self.path], capture_output=True, text=True, check=False
+            )
+            if done.returncode == 0:
+                return
+            time.sleep(0.1)
+        raise AssertionError(done.stderr)
 
     @property
     def log(self) -> Path:

@@ -118,6 +118,7 @@ class MemoryVfs:
         if name in directory.names:
             raise Exists
         self._last_ino += 1
+        mode = mode if stat.S_ISLNK(mode) else mode & ~who.umask
         entry = Entry(self._last_ino, mode, who.uid, who.gid, parent)
         self.entries[entry.ino] = entry
         directory.names[name] = (entry.ino, self._log())

@@ -41,9 +41,20 @@ _READAHEAD_BYTES: Final = 1 << 20
 
 
 class Wishes(NamedTuple):
-    """INIT flags to add to libfuse's, as far as the kernel offers them, and flags to take out."""
+    """INIT flags to add to libfuse's, as far as the kernel offers them, and flags to take out.
 
-    add: int = PARALLEL_DIROPS | HANDLE_KILLPRIV_V2 | EXPLICIT_INVAL_DATA
+    DONT_MASK
+        The umask comes with the request, so that a default ACL can take its place.
+    PARALLEL_DIROPS
+        One slow lookup does not stall the others of its directory.
+    HANDLE_KILLPRIV_V2
+        No request for security.capability goes before each write; we clear set-id bits.
+    EXPLICIT_INVAL_DATA for AUTO_INVAL_DATA
+        What the kernel has written stays in its page cache although mtime moved: all changes of
+        contents come through it.
+    """
+
+    add: int = DONT_MASK | PARALLEL_DIROPS | HANDLE_KILLPRIV_V2 | EXPLICIT_INVAL_DATA
     remove: int = AUTO_INVAL_DATA
 
 

@@ -22,6 +22,7 @@ from vexfs_fuse.tree.tree import Tree, ancestors
 from vexfs_fuse.units import LINKS_MAX, Inode
 from vexfs_fuse.volume.changes import Created, Exchanged, Linked, Purged, Renamed, Unlinked
 from vexfs_fuse.volume.files import Files
+from vexfs_fuse.volume.vector_changes import VectorChanges
 from vexfs_fuse.volume.writer import SYSTEM, Caller, Writer
 
 NO_REPLACE, EXCHANGE = 1, 2
@@ -44,10 +45,13 @@ _SPECIAL = {
 class Namespace:
     """Every change of names.  The kernel has checked modes, ACLs and sticky bits before."""
 
-    def __init__(self, tree: Tree, writer: Writer, files: Files) -> None:
+    def __init__(
+        self, tree: Tree, writer: Writer, files: Files, vectors: VectorChanges
+    ) -> None:
         self._tree = tree
         self._writer = writer
         self._files = files
+        self._vectors = vectors
         self.unused: list[Inode] = []  # without links, handles and references of the kernel
 
     def directory(self, ino: Inode) -> Node:
@@ -116,19 +120,24 @@ class Namespace:
             if kind == stat.S_IFDIR:
                 mode |= stat.S_ISGID
         xattrs = None
-        if parent.xattr_count and kind != stat.S_IFLNK:
-            xattrs, mode = self._inherited(parent, mode)
+        if kind != stat.S_IFLNK:
+            xattrs, mode = self._inherited(parent, mode, who.umask)
         self._writer.admit()
         change = Created(parent_ino, name, mode, who.uid, gid, rdev, target, xattrs)
         node = self._writer.commit(self._writer.applier.next_inode, change, who)
         assert node is not None
         return node
 
-    def _inherited(self, parent: Node, mode: int) -> tuple[list[tuple[bytes, bytes]] | None, int]:
-        """Return the ACLs that a default list gives a new inode, and its mode under them."""
-        default = self._tree.xattrs(parent).get(acl.DEFAULT)
+    def _inherited(
+        self, parent: Node, mode: int, umask: int
+    ) -> tuple[list[tuple[bytes, bytes]] | None, int]:
+        """Return the ACLs that a default list gives a new inode, and its mode under them.
+
+        Such a list takes the place of the umask, acl(5).
+        """
+        default = self._tree.xattrs(parent).get(acl.DEFAULT) if parent.xattr_count else None
         if default is None:
-            return None, mode
+            return None, mode & ~umask
         entries, mode = acl.inherited(acl.parse(default), mode)
         lists = [] if acl.is_minimal(entries) else [(acl.ACCESS, acl.encode(entries))]
         if stat.S_ISDIR(mode):
@@ -240,6 +249,8 @@ class Namespace:
             parent_ino, name, new_parent_ino, new_name, replaced.ino if replaced else 0
         )
         self._writer.commit(node.ino, change, who)
+        if replaced is not None:
+            self._vectors.move_by_save(node, replaced)
         return replaced
 
     def _replaceable(self, entry: Dentry, node: Node) -> Node:

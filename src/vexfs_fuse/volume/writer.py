@@ -3,7 +3,7 @@
 from typing import NamedTuple, Protocol
 
 from vexfs_fuse.clock import Clock
-from vexfs_fuse.errors import ReadOnly
+from vexfs_fuse.errors import NoSpace, ReadOnly
 from vexfs_fuse.storage.journal import Journal
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import Inode
@@ -41,7 +41,7 @@ class Actor(NamedTuple):
     uid: int
     gid: int
     pid: int
-    umask: int = 0o022
+    umask: int = 0
 
 
 SYSTEM = Actor(0, 0, 0)
@@ -55,6 +55,7 @@ class Writer:
         self.journal = journal
         self.applier = applier
         self.clock = clock
+        self.changes = 0  # records, but for those of searches
         self.refusal: str | None = None  # why the volume takes no changes; None: it does
 
     def admit(self, *, is_freeing: bool = False) -> None:
@@ -73,9 +74,27 @@ class Writer:
             raise ReadOnly(self.refusal)
         self.journal.reserve_space(is_freeing=is_freeing)
 
+    def note(self, ino: Inode, change: Change, who: Caller | None = None) -> None:
+        """Log a record that changes no state, if there is room for it."""
+        if self.refusal is not None:
+            return
+        try:
+            self.journal.reserve_space()
+        except NoSpace:
+            return
+        actor = who or SYSTEM
+        self.journal.append(
+            change.__class__.__name__,
+            ino,
+            (actor.uid, actor.gid, actor.pid),
+            body(change),
+            self.clock.now_ns(),
+        )
+
     def commit(self, ino: Inode, change: Change, who: Caller) -> Node | None:
         """Log a change that was decided and admitted, and apply it; return the inode's node."""
         now = self.clock.now_ns()
+        self.changes += 1
         kind = change.__class__
         lsn = self.journal.append(
             kind.__name__, ino, (who.uid, who.gid, who.pid), body(change), now
