@@ -31,6 +31,7 @@ from vexfs_fuse.runtime.tasks import Maintenance, heartbeat
 from vexfs_fuse.runtime.workers import Workers
 from vexfs_fuse.vfs import control
 from vexfs_fuse.vfs.posix import Vfs
+from vexfs_fuse.vfs.search.tree import SearchTree
 from vexfs_fuse.vfs.virtual import VirtualTrees
 from vexfs_fuse.volume.opening import open_volume
 from vexfs_fuse.volume.volume import Volume
@@ -83,6 +84,7 @@ def _vfs(volume: Volume, settings: MountSettings, daemon: "Daemon") -> Vfs:
     )
     virtual = VirtualTrees([tree])
     vfs = Vfs(volume, virtual, open_max=config.max_open_files, atime=config.atime)
+    virtual.add(SearchTree(volume, owner=(os.getuid(), os.getgid()), open_real=vfs.open_real))
     promise(config.durability, vfs, volume)
     return vfs
 

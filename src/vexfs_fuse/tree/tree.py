@@ -4,16 +4,19 @@ Whatever is here can be dropped at any time: the view (its overlay of uncommitte
 it too.  Bounds: `nodes_max` and `names_max`.  Only `volume/apply.py` calls what changes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Protocol
 
-from vexfs_fuse.errors import NotFound
+from vexfs_fuse.errors import CorruptData, NotFound
 from vexfs_fuse.tree.node import Dentry, Node
 from vexfs_fuse.units import Inode, Lsn
 
 COMPLETE_MAX = 4096
 """A directory with at most so many entries is loaded whole at its first miss."""
+
+PAGE_ENTRIES = 512
+"""Entries that one read of a larger one takes from the view."""
 
 EVICT_SHARE = 8
 """One round of eviction lets go of this fraction (1/8) of the bound."""
@@ -147,6 +150,8 @@ class Tree:
 
     def _load_whole(self, parent: Node) -> None:
         rows = self.view.dentries_after(parent.ino, 0, parent.children + 1)
+        if len(rows) != parent.children:
+            raise CorruptData(f"directory {parent.ino} has {len(rows)} of {parent.children} names")
         parent.names = {
             name: Dentry(Inode(ino), Lsn(cookie), kind) for name, ino, cookie, kind in rows
         }
@@ -168,6 +173,17 @@ class Tree:
             self._load_whole(parent)
         names = parent.names
         return list(names.items()) if names is not None else None
+
+    def each_entry(self, parent: Node) -> Iterator[tuple[bytes, Dentry]]:
+        """Yield all entries of a directory in the order of their cookies, a page at a time."""
+        listing = self.listing(parent)
+        if listing is not None:
+            yield from listing
+            return
+        cookie = 0
+        while page := self.entries_after(parent, cookie, PAGE_ENTRIES):
+            yield from page
+            cookie = page[-1][1].cookie
 
     def set_entry(self, parent: Node, name: bytes, entry: Dentry) -> None:
         """Give a name an entry; a name that has one keeps its place in the order of `listing`."""

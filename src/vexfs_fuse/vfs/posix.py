@@ -16,13 +16,14 @@ from vexfs_fuse.errors import (
     NotADirectory,
     NotPermitted,
 )
-from vexfs_fuse.pending import Durable
+from vexfs_fuse.pending import Durable, Pending
 from vexfs_fuse.tree.node import Dentry, Node
 from vexfs_fuse.tree.permissions import may
 from vexfs_fuse.units import NS_PER_S, Handle, Inode
 from vexfs_fuse.vfs.handles import Handles, OpenDirectory, OpenFile
 from vexfs_fuse.vfs.virtual import VIRTUAL_FROM, OpenVirtual, VirtualTrees
 from vexfs_fuse.volume.attributes import Attributes
+from vexfs_fuse.volume.vector_changes import PREFIX as VECTOR_PREFIX
 from vexfs_fuse.volume.volume import Space, Volume
 from vexfs_fuse.volume.writer import Caller
 
@@ -51,6 +52,7 @@ class Vfs:
         self._names = volume.names
         self._files = volume.files
         self._attributes = volume.attributes
+        self._vectors = volume.vectors
         self._handles = Handles(open_max)
         self._open = self._handles.open
         self._lookups: dict[Inode, int] = {}
@@ -113,12 +115,17 @@ class Vfs:
         """Count a reference that readdir has given to the kernel."""
         if ino < VIRTUAL_FROM:
             self._lookups[ino] = self._lookups.get(ino, 0) + 1
+        else:
+            self._virtual.of(ino).remember(ino)
 
     def forget(self, inodes: Iterable[tuple[int, int]]) -> None:
         """The kernel gives back `n` references to each inode."""
         lookups = self._lookups
         for number, n in inodes:
             ino = Inode(number)
+            if ino >= VIRTUAL_FROM:
+                self._virtual.of(ino).forget(ino, n)
+                continue
             left = lookups.get(ino, 0) - n
             if left > 0:
                 lookups[ino] = left
@@ -141,7 +148,9 @@ class Vfs:
         return self._counted(self._names.create(parent, name, mode, who, rdev))
 
     def mkdir(self, parent: Inode, name: bytes, mode: int, who: Caller) -> Any:
-        """Make a directory."""
+        """Make a directory; among saved queries, save one."""
+        if parent >= VIRTUAL_FROM:
+            return self._virtual.of(parent).make_directory(parent, name, who)
         self._real(parent, name)
         return self._counted(self._names.create(parent, name, mode & 0o7777 | stat.S_IFDIR, who))
 
@@ -159,13 +168,19 @@ class Vfs:
 
     def unlink(self, parent: Inode, name: bytes, who: Caller) -> None:
         """Remove a name that is not a directory's."""
+        if parent >= VIRTUAL_FROM:
+            self._virtual.of(parent).remove(parent, name, who)
+            return
         self._real(parent, name)
         node = self._names.unlink(parent, name, who)
         if node.nlink == 0 and node.ino not in self._lookups:
             self._let_go(node.ino)
 
     def rmdir(self, parent: Inode, name: bytes, who: Caller) -> None:
-        """Remove an empty directory."""
+        """Remove an empty directory; among saved queries, forget one."""
+        if parent >= VIRTUAL_FROM:
+            self._virtual.of(parent).remove(parent, name, who)
+            return
         self._real(parent, name)
         node = self._names.remove_directory(parent, name, who)
         if node.ino not in self._lookups:
@@ -241,26 +256,37 @@ class Vfs:
         """Return an extended attribute's value."""
         if ino >= VIRTUAL_FROM:
             return self._virtual.of(ino).get_xattr(ino, name, who)
+        if name.startswith(VECTOR_PREFIX):
+            return self._vectors.get(self._tree.node(ino), name)
         return self._attributes.get_xattr(self._nodes.get(ino) or self._tree.node(ino), name)
 
     def setxattr(self, ino: Inode, name: bytes, value: bytes, who: Caller) -> None:
         """Set an extended attribute."""
         if ino >= VIRTUAL_FROM:
             raise NotPermitted("a virtual file")
-        self._attributes.set_xattr(self._tree.node(ino), name, value, who)
+        node = self._tree.node(ino)
+        if name.startswith(VECTOR_PREFIX):
+            self._vectors.set(node, name, value, who)
+        else:
+            self._attributes.set_xattr(node, name, value, who)
 
     def listxattr(self, ino: Inode, who: Caller) -> list[bytes]:
         """Return the names of an inode's extended attributes."""
         if ino >= VIRTUAL_FROM:
             return []
-        names = self._attributes.list_xattrs(self._tree.node(ino))
+        node = self._tree.node(ino)
+        names = self._attributes.list_xattrs(node) + self._vectors.listed(node)
         return names if who.uid == 0 else [n for n in names if not n.startswith(b"trusted.")]
 
     def removexattr(self, ino: Inode, name: bytes, who: Caller) -> None:
         """Remove an extended attribute."""
         if ino >= VIRTUAL_FROM:
             raise NotPermitted("a virtual file")
-        self._attributes.remove_xattr(self._tree.node(ino), name, who)
+        node = self._tree.node(ino)
+        if name.startswith(VECTOR_PREFIX):
+            self._vectors.remove(node, name, who)
+        else:
+            self._attributes.remove_xattr(node, name, who)
 
     def statfs(self) -> Space:
         """Return the volume's space."""
@@ -272,6 +298,10 @@ class Vfs:
         self, parent: Inode, name: bytes, mode: int, flags: int, who: Caller
     ) -> tuple[Handle, Any]:
         """Make a regular file and open it."""
+        if parent >= VIRTUAL_FROM:
+            tree = self._virtual.of(parent)
+            entry, opened = tree.create(parent, name, who)
+            return self._handles.add(OpenVirtual(tree, opened)), entry
         self._real(parent, name)
         node = self._names.create(parent, name, mode & 0o7777 | stat.S_IFREG, who)
         lookups = self._lookups
@@ -305,7 +335,18 @@ class Vfs:
 
     def _open_virtual(self, ino: Inode, flags: int, who: Caller) -> Handle:
         tree = self._virtual.of(ino)
-        return self._handles.add(OpenVirtual(tree, tree.open(ino, flags, who)))
+        opened = tree.open(ino, flags, who)
+        if opened.__class__ is not OpenFile:
+            opened = OpenVirtual(tree, opened)
+        return self._handles.add(opened)
+
+    def open_real(self, ino: Inode, flags: int, who: Caller) -> OpenFile:
+        """Open a regular file without giving it a handle: for the virtual files that stand for it."""
+        node = self._nodes.get(ino) or self._tree.node(ino)
+        if flags & TRUNCATE_FLAG:
+            self._files.resize(node, 0, who)
+        node.opens += 1
+        return OpenFile(node, who.uid, writable=bool(flags & WRITE_FLAGS))
 
     @staticmethod
     def _virtual_file(file: Any) -> OpenVirtual:
@@ -367,15 +408,25 @@ class Vfs:
 
     # -- directories ---------------------------------------------------------------------------
 
-    def opendir(self, ino: Inode, who: Caller) -> Handle:
+    def opendir(self, ino: Inode, who: Caller) -> Any:
         """Open a directory."""
         if ino >= VIRTUAL_FROM:
-            tree = self._virtual.of(ino)
-            return self._handles.add(OpenVirtual(tree, tree.open_directory(ino, who)))
+            return self._open_virtual_directory(ino, who)
         node = self._names.directory(ino)
         handle = self._handles.add(OpenDirectory(node))
         node.opens += 1
         return handle
+
+    def _open_virtual_directory(self, ino: Inode, who: Caller) -> Any:
+        tree = self._virtual.of(ino)
+        opened = tree.open_directory(ino, who)
+        if isinstance(opened, Pending):
+            pending = opened
+            return Pending(
+                pending.work,
+                lambda found: self._handles.add(OpenVirtual(tree, pending.resume(found))),
+            )
+        return self._handles.add(OpenVirtual(tree, opened))
 
     def readdir(self, handle: int, cookie: int) -> Iterator[tuple[bytes, Any, int]]:
         """Yield (name, entry, cookie of the next) from `cookie` on, 0 being the start."""

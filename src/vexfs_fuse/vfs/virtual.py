@@ -171,6 +171,9 @@ class VirtualTree:
             raise NotFound
         return self.fresh(found)
 
+    def remember(self, ino: Inode) -> None:
+        """Readdir has given the kernel a reference to a node."""
+
     def forget(self, ino: Inode, count: int) -> None:
         """The kernel gives back references to a node."""
 
@@ -275,6 +278,10 @@ class VirtualTrees:
 
     def __init__(self, trees: Iterable[VirtualTree] = ()) -> None:
         self._trees = list(trees)
+
+    def add(self, tree: VirtualTree) -> None:
+        """Hang one more tree in; its inodes are those of the next range."""
+        self._trees.append(tree)
 
     def of(self, ino: Inode) -> VirtualTree:
         """Return the tree that an inode belongs to.

@@ -17,7 +17,9 @@ from vexfs_fuse.tree.node import Dentry, Node
 from vexfs_fuse.tree.tree import Tree
 from vexfs_fuse.units import Inode, Lsn
 from vexfs_fuse.volume import changes
+from vexfs_fuse.volume.catalogue import Catalogue
 from vexfs_fuse.volume.contents import Contents
+from vexfs_fuse.volume.vectors import Vectors
 
 CAPABILITY = b"security.capability"
 TYPE_MASK = 0o170000
@@ -31,6 +33,8 @@ class Applier:
         self.view = view
         self.contents = contents
         self.segments = segments
+        self.vectors = Vectors(view)
+        self.catalogue = Catalogue(tree, view)
         self.next_inode = Inode(2)
         self.orphans: set[Inode] = set()
         self.table: dict[type, Callable[[Lsn, int, Inode, Any], Node | None]] = {
@@ -51,6 +55,7 @@ class Applier:
             changes.Mounted: self._nothing,
             changes.Unmounted: self._nothing,
             changes.Repaired: self._nothing,
+            **dict(self.vectors.table()),
         }
 
     def _nothing(self, lsn: Lsn, time_ns: int, ino: Inode, change: Any) -> None:
@@ -142,6 +147,7 @@ class Applier:
         if node.is_dir:
             new.nlink += 1
             node.parent = new.ino
+            self.catalogue.note_directories()
         return node
 
     def _exchanged(self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.Exchanged) -> Node:
@@ -162,6 +168,7 @@ class Applier:
                 source.nlink -= 1
                 target.nlink += 1
                 moved.parent = target.ino
+                self.catalogue.note_directories()
         return node
 
     def _attributes_set(
@@ -169,6 +176,7 @@ class Applier:
     ) -> Node:
         node = self.tree.node(ino)
         self._changes(node, time_ns)
+        self._opens_or_closes(node)
         if change.mode is not None:
             node.mode = node.mode & TYPE_MASK | change.mode
         if change.uid is not None:
@@ -199,6 +207,7 @@ class Applier:
         self._changes(node, time_ns)
         self._take_extents(node, self.contents.resize(node, change.size), ())
         node.size = change.size
+        self._contents_changed(ino)
         node.mtime = time_ns
         if node.content is not None:
             node.content.mtime = time_ns
@@ -216,6 +225,7 @@ class Applier:
         extents = [Extent(*fields) for fields in change.extents]
         self._take_extents(node, self.contents.adopt(node, extents), extents)
         node.size, node.mtime, node.ctime = change.size, change.mtime, change.ctime
+        self._contents_changed(ino)
         node.wire = None
         return node
 
@@ -231,6 +241,7 @@ class Applier:
     def _xattr_set(self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.XattrSet) -> Node:
         node = self.tree.node(ino)
         self._changes(node, time_ns)
+        self._opens_or_closes(node)
         self._put_xattr(node, change.name, change.value)
         if change.mode is not None:
             node.mode = node.mode & TYPE_MASK | change.mode
@@ -241,6 +252,7 @@ class Applier:
     ) -> Node:
         node = self.tree.node(ino)
         self._changes(node, time_ns)
+        self._opens_or_closes(node)
         self._put_xattr(node, change.name, None)
         if change.mode is not None:
             node.mode = node.mode & TYPE_MASK | change.mode
@@ -253,6 +265,7 @@ class Applier:
     def _purge(self, ino: Inode) -> None:
         node = self.tree.node(ino)
         self.orphans.discard(ino)
+        self.vectors.forget(ino)
         self._take_extents(node, self.contents.forget(node), ())
         for name in list(self.tree.xattrs(node)):
             self.view.put_xattr(ino, name, None)
@@ -265,6 +278,19 @@ class Applier:
         node.wire = None
         if node.content is not None:
             node.content.ctime = time_ns
+        if node.ino in self.catalogue.slots:
+            self.catalogue.note(node.ino)
+
+    def _opens_or_closes(self, node: Node) -> None:
+        """Take note that a directory may let others in than before, or lies elsewhere."""
+        if node.mode & TYPE_MASK == stat.S_IFDIR:
+            self.catalogue.note_directories()
+
+    def _contents_changed(self, ino: Inode) -> None:
+        if ino in self.catalogue.slots:
+            self.catalogue.note(ino)
+        if self.vectors.spaces:
+            self.vectors.contents_changed(ino)
 
     def _lose_link(self, node: Node, time_ns: int) -> None:
         self._changes(node, time_ns)

@@ -26,6 +26,9 @@ XATTR_LIST_BYTES_MAX = 64 * 1024
 
 TIME_NS_MAX = 2**63 - 1
 
+HIDDEN = b"vexfs."
+"""Attributes that the volume keeps for itself."""
+
 PREFIXES = (b"user.", b"trusted.", b"security.")
 
 
@@ -121,7 +124,7 @@ class AttributeChanges:
 
     def list_xattrs(self, node: Node) -> list[bytes]:
         """Return the names of the inode's extended attributes."""
-        return list(self._tree.xattrs(node))
+        return [name for name in self._tree.xattrs(node) if not name.startswith(HIDDEN)]
 
     def set_xattr(self, node: Node, name: bytes, value: bytes, who: Caller) -> None:
         """Set an extended attribute; an access list also sets the mode.
@@ -138,6 +141,19 @@ class AttributeChanges:
         self._check_xattr(node, name, value)
         self._writer.admit()
         self._writer.commit(node.ino, XattrSet(name, value, None), who)
+
+    def set_hidden(self, node: Node, name: bytes, value: bytes | None, who: Caller) -> None:
+        """Set or remove an attribute that the volume keeps for itself; no program sees it.
+
+        Raises
+        ------
+        NoAttribute, NoSpace, ReadOnly
+        """
+        if value is None and name not in self._tree.xattrs(node):
+            raise NoAttribute
+        self._writer.admit(is_freeing=value is None)
+        change = XattrRemoved(name, None) if value is None else XattrSet(name, value, None)
+        self._writer.commit(node.ino, change, who)
 
     def _check_xattr(self, node: Node, name: bytes, value: bytes) -> None:
         if not name.startswith(PREFIXES):

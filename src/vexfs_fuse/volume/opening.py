@@ -95,6 +95,7 @@ def assemble(disk: Disk, view: State, identity: Identity, config: Config, clock:
     volume.applier.next_inode = Inode(max(view.last_inode, ROOT) + 1)
     if volume.logged_lsn < view.applied:
         raise StoreDamaged("the journal ends before what the state view has applied")
+    volume.applier.vectors.load()
     replay(volume)
     if config.ro:
         volume.refuse_changes("mounted read-only")

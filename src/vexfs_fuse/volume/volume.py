@@ -6,6 +6,7 @@ but for `Batch.run` and what `maintain` hands out.
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from vexfs_fuse.clock import Clock
@@ -20,13 +21,18 @@ from vexfs_fuse.storage.state import State
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.tree.tree import Tree
 from vexfs_fuse.units import NAME_BYTES_MAX, NS_PER_S, Inode, Lsn
+from vexfs_fuse.vectors.upkeep import Built
 from vexfs_fuse.volume.apply import Applier
 from vexfs_fuse.volume.attributes import AttributeChanges
 from vexfs_fuse.volume.batch import Batch
+from vexfs_fuse.volume.changes import IndexBuilt
 from vexfs_fuse.volume.compaction import Compactor
 from vexfs_fuse.volume.contents import Contents
 from vexfs_fuse.volume.files import Files
 from vexfs_fuse.volume.namespace import Namespace
+from vexfs_fuse.volume.search import Search
+from vexfs_fuse.volume.vector_changes import PREFIX as VECTOR_PREFIX
+from vexfs_fuse.volume.vector_changes import VectorChanges
 from vexfs_fuse.volume.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -85,7 +91,12 @@ class Volume:
         self.writer = Writer(journal, self.applier, clock)
         self.attributes = AttributeChanges(self.tree, self.writer)
         self.files = Files(self.contents, self.writer, self.attributes)
-        self.names = Namespace(self.tree, self.writer, self.files)
+        self.vectors = VectorChanges(self.applier.vectors, self.writer, self.files)
+        self.names = Namespace(self.tree, self.writer, self.files, self.vectors)
+        self.catalogue = self.applier.catalogue
+        self.search = Search(
+            self.applier.vectors, self.catalogue, self._get_xattr, self.files.size_times
+        )
         self.durable_lsn = journal.durable_lsn
         self.orphans = self.applier.orphans
         self.on_close: list[Callable[[], None]] = []
@@ -100,6 +111,25 @@ class Volume:
     def logged_lsn(self) -> Lsn:
         """The last record there is, durable or not."""
         return Lsn(self.journal.next_lsn - 1)
+
+    @property
+    def changes(self) -> int:
+        """Grows with every record, but for those of searches."""
+        return self.writer.changes
+
+    def get_xattr(self, ino: Inode, name: bytes) -> bytes:
+        """Return an extended attribute, or what is told of a vector.
+
+        Raises
+        ------
+        NoAttribute, NotFound
+        """
+        return self._get_xattr(self.tree.node(ino), name)
+
+    def _get_xattr(self, node: Node, name: bytes) -> bytes:
+        if name.startswith(VECTOR_PREFIX):
+            return self.vectors.get(node, name)
+        return self.attributes.get_xattr(node, name)
 
     @property
     def failure(self) -> str | None:
@@ -209,6 +239,23 @@ class Volume:
             yield from self._commit_state()
         if self.failure is None:
             yield from self.compactor.steps()
+            yield from self._tend_indexes()
+
+    def _tend_indexes(self) -> Iterator[Pending[Any] | None]:
+        """Build what vectors wait for, a step for each space."""
+        for space in list(self.applier.vectors.spaces.values()):
+            pending = space.due(idle=True)
+            if pending is not None:
+                yield pending._replace(resume=partial(self._index_stepped, space.name, pending))
+
+    def _index_stepped(self, name: str, pending: Pending[Any], worked: Any) -> None:
+        event = pending.resume(worked)
+        if isinstance(event, Built) and name in self.applier.vectors.numbers:
+            number = self.applier.vectors.numbers[name]
+            change = IndexBuilt(number, event.rows, round(event.seconds * 1000), event.reason)
+            self.writer.note(Inode(0), change)
+        elif event is not None:
+            log.info("space %s: %s", name, event)
 
     def _purge_quietly(self) -> Iterator[None]:
         try:
@@ -225,6 +272,8 @@ class Volume:
             self._give_up_commit(error)
             return
         yield Pending(_caught(commit.finish), self._state_committed)
+        while not commit.release():  # freeing what it held takes as long as a slice
+            yield None
         if self._committing is None:
             yield Pending(_caught(self.view.checkpoint), self._state_checkpointed)
 

@@ -6,54 +6,18 @@ Knows no files and runs nothing: a segment becomes a part of a `Query`, or `Inva
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from vexfs_fuse.errors import InvalidArgument
 from vexfs_fuse.units import GIB, KIB, MIB, NS_PER_S
+from vexfs_fuse.volume.query import Query
 
-K_DEFAULT: Final = 10
 K_MAX: Final = 10_000
 SEGMENTS_MAX: Final = 32
 """Segments of one path: more is a loop, not a question."""
 
 MODES: Final = ("hybrid", "vector", "text", "exact")
-
-
-class Query(NamedTuple):
-    """One question; a field at its default asks for nothing.
-
-    Tuples are joined by AND, the alternatives within one by OR.  Times in ns since 1970, sizes in bytes,
-    both bounds inclusive.
-    """
-
-    words: tuple[str, ...] = ()
-    k: int = K_DEFAULT
-    min_score: float | None = None
-    extensions: tuple[frozenset[bytes], ...] = ()
-    types: tuple[str, ...] = ()
-    names: tuple[bytes, ...] = ()
-    since_ns: int | None = None
-    until_ns: int | None = None
-    size_min: int | None = None
-    size_max: int | None = None
-    has: tuple[str, ...] = ()
-    without: tuple[str, ...] = ()
-    vec: str | None = None
-    like: bytes | None = None
-    space: str | None = None
-    mode: str | None = None
-    xattrs: tuple[tuple[bytes, bytes], ...] = ()
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was asked at all."""
-        return self == Query()
-
-    @property
-    def text(self) -> str:
-        """All free text, in the order of the segments."""
-        return " ".join(self.words)
 
 
 def parse(segments: tuple[bytes, ...], now_ns: int) -> Query:

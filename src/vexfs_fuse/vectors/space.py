@@ -1,0 +1,257 @@
+"""A vector space: vectors by inode, and the nearest of them; what is set is found at once.
+
+Knows no names, no permissions (those come as a mask) and no disk.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+
+from vexfs_fuse.errors import InvalidArgument
+from vexfs_fuse.pending import Pending
+from vexfs_fuse.units import Inode, Lsn
+from vexfs_fuse.vectors import codec, planner, schedule, search
+from vexfs_fuse.vectors.arrays import Floats, Mask
+from vexfs_fuse.vectors.exact import Ask, View, cut
+from vexfs_fuse.vectors.hits import Hits
+from vexfs_fuse.vectors.metric import Metric
+from vexfs_fuse.vectors.parts import Parts
+from vexfs_fuse.vectors.planner import Cost, Field
+from vexfs_fuse.vectors.recall import EffortChanged, Recall, Sample
+from vexfs_fuse.vectors.rows import Row, Rows
+from vexfs_fuse.vectors.search import Nearest, Task
+from vexfs_fuse.vectors.upkeep import Upkeep
+
+LOOP_NS_MAX: Final = 2_000_000.0
+"""A search that is expected to take longer is handed out as `Pending`."""
+
+SLACK: Final = 32
+"""How many more a search in a thread looks for, to make up for what is removed meanwhile."""
+
+MODES: Final = ("auto", "exact", "ann")
+
+
+class Space:
+    """Vectors of one dimension under one metric.
+
+    An inode has one vector, or several passages of its contents have one each.  `generation` grows
+    with every change of what a search could answer.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dimensions: int,
+        metric: Metric,
+        model: str = "",
+        *,
+        tail_rows: int | None = None,
+    ) -> None:
+        if not 1 <= dimensions <= codec.DIMENSIONS_MAX:
+            raise InvalidArgument(
+                f"a space has 1 to {codec.DIMENSIONS_MAX} dimensions, not {dimensions}"
+            )
+        self.name = name
+        self.dimensions = dimensions
+        self.metric = metric
+        self.model = model
+        self.generation = 0
+        self.last_lsn = Lsn(0)
+        self.recall = Recall()
+        self.loop_ns_max = LOOP_NS_MAX
+        self.parts = Parts(dimensions, metric, tail_rows or schedule.tail_rows(dimensions))
+        self.upkeep = Upkeep(self.parts)
+        self._cost = Cost(dimensions)
+
+    @property
+    def rows(self) -> Rows:
+        """Whose vectors there are: masks are made over its columns."""
+        return self.parts.rows
+
+    def __len__(self) -> int:
+        return self.rows.count
+
+    def __contains__(self, ino: Inode) -> bool:
+        return bool(self.rows.of(ino))
+
+    def parse(self, value: bytes) -> Floats:
+        """Return the vector that a user wrote.  Raises `InvalidArgument` if it cannot be here."""
+        return self.metric.check(codec.parse(value, self.dimensions))
+
+    def set(self, ino: Inode, vector: Floats, lsn: Lsn, passage: int = 0) -> Row:
+        """Give the passage of an inode a vector that `parse` let through; return its row."""
+        self.generation += 1
+        self.last_lsn = max(self.last_lsn, lsn)
+        return self.parts.append(ino, passage, lsn, self.metric.prepare(vector))
+
+    def remove(self, ino: Inode, passage: int | None = None) -> int:
+        """Forget an inode, or one passage of it; return how many vectors went."""
+        if passage is None:
+            rows = self.rows.of(ino)
+        else:
+            row = self.rows.find(ino, passage)
+            rows = [] if row is None else [row]
+        for row in rows:
+            self.parts.drop(row)
+        self.generation += len(rows)
+        return len(rows)
+
+    def vector(self, ino: Inode, passage: int = 0) -> Floats | None:
+        """Return a vector as it is compared: under cosine of unit length."""
+        row = self.rows.find(ino, passage)
+        return None if row is None else self.parts.vector(row)
+
+    def search(
+        self,
+        query: Floats,
+        count: int,
+        *,
+        mask: Mask | None = None,
+        ef: int | None = None,
+        mode: str = "auto",
+        per_inode: bool = True,
+    ) -> Hits | Pending[Hits]:
+        """Return the `count` nearest, at least that many whenever there are candidates.
+
+        Parameters
+        ----------
+        query
+            What `parse` let through.
+        count
+            At least 1.
+        mask
+            Which rows are candidates: over row numbers, as long as `rows.limit` or longer, not to be
+            changed afterwards.  None: all.  What a `Pending` answers may have been forbidden since.
+        ef
+            The effort in graphs instead of the one that holds the target recall.
+        mode
+            `auto`, or one of `exact`, `ann`.
+        per_inode
+            Whether only the best passage of an inode counts.
+
+        """
+        if mode not in MODES:
+            raise InvalidArgument(f"there is no mode {mode!r} of vector search")
+        if count < 1:
+            raise InvalidArgument(f"{count} hits cannot be searched for")
+        ask = self._ask(self.metric.prepare(query), count)
+        task = self._task(ask, mask, ef or self.recall.ef, mode, per_inode=per_inode)
+        if task.plan.ns > self.loop_ns_max:
+            return self._in_a_thread(task, ask)
+        nearest = search.run(task, ask)
+        if not task.plan.exact:
+            self.recall.offer(lambda: self._sample(ask, mask, nearest, per_inode=per_inode))
+        return self._hits(task, nearest)
+
+    def due(self, *, idle: bool) -> Pending[Any] | None:
+        """Return the next piece of work, about a tenth of a second in a thread, or None.
+
+        One at a time: ask again after `resume`, which answers an event for the journal (`Built`,
+        `BuildFailed`, `EffortChanged`) or None.  What can wait is done when `idle` only.
+        """
+        work = self.upkeep.due(idle=idle)
+        return self._judging() if work is None and idle else work
+
+    def statistics(self) -> dict[str, Any]:
+        """Return what there is to say about the space, for people and metrics."""
+        parts = self.parts.all
+        return {
+            "name": self.name,
+            "dimensions": self.dimensions,
+            "metric": self.metric.value,
+            "model": self.model,
+            "vectors": len(self),
+            "inodes": self.rows.inodes,
+            "dead": sum(part.dead for part in parts),
+            "tail": sum(part.live_count for part in parts if part.shard is None),
+            "shards": sorted(part.used for part in parts if part.shard is not None),
+            "bytes": sum(part.bytes for part in parts),
+            **self.upkeep.statistics(),
+            **self.recall.statistics(),
+        }
+
+    def _ask(self, prepared: Floats, count: int) -> Ask:
+        doubt = self.metric.doubt(prepared, self.parts.square_max)
+        return Ask(prepared, count, self.metric, doubt)
+
+    def _task(self, ask: Ask, mask: Mask | None, ef: int, mode: str, *, per_inode: bool) -> Task:
+        rows = self.rows
+        views = self.parts.views()
+        candidates, allowed = rows.count, None
+        if mask is not None:
+            allowed = mask[: rows.limit] & rows.live[: rows.limit]
+            candidates = int(np.count_nonzero(allowed))
+        field = _field(views, candidates, rows.count)
+        plan = planner.plan(
+            self._cost, field, ask.wanted, ef, masked=allowed is not None, mode=mode
+        )
+        places = None
+        if allowed is not None and plan.exact:
+            places = np.sort(rows.places[: rows.limit][allowed])
+        inos = rows.inos if per_inode and not rows.single else None
+        return Task(views, plan, ef, rows.count, candidates, mask, places, inos)
+
+    def _hits(self, task: Task, nearest: Nearest) -> Hits:
+        return Hits(
+            self.rows.inos[nearest.rows],
+            self.rows.passages[nearest.rows],
+            nearest.scores,
+            self.metric.distances(nearest.scores),
+            task.plan.name,
+            0 if task.plan.exact else task.ef,
+            nearest.scanned,
+            task.candidates,
+        )
+
+    def _in_a_thread(self, task: Task, ask: Ask) -> Pending[Hits]:
+        """Search over copies of what may change, and look at the world again afterwards."""
+        limit = self.rows.limit
+        inos, lsns = self.rows.inos[:limit].copy(), self.rows.lsns[:limit].copy()
+        copied = task._replace(
+            views=[view._replace(live=view.live.copy()) for view in task.views],
+            inos=None if task.inos is None else inos,
+        )
+        more = ask._replace(wanted=ask.wanted + SLACK)
+
+        def resume(nearest: Nearest) -> Hits:
+            rows = nearest.rows
+            kept = self.rows.live[rows] & (self.rows.inos[rows] == inos[rows])
+            rows, scores = rows[kept], nearest.scores[kept]
+            for place in np.flatnonzero(self.rows.lsns[rows] != lsns[rows]).tolist():
+                vector = self.parts.vector(Row(int(rows[place])))
+                scores[place] = self.metric.scores(ask.query, vector[np.newaxis])[0]
+            order = np.lexsort((rows, -scores))
+            rows, scores = cut(rows[order], scores[order], ask.wanted)
+            return self._hits(task, Nearest(rows, scores, nearest.scanned))
+
+        return Pending(lambda: search.run(copied, more), resume)
+
+    def _sample(self, ask: Ask, mask: Mask | None, nearest: Nearest, *, per_inode: bool) -> Sample:
+        rows, scores = nearest.rows[: ask.wanted], nearest.scores[: ask.wanted]
+        return Sample(ask.query, mask, per_inode, self.last_lsn, rows, scores)
+
+    def _judging(self) -> Pending[EffortChanged | None] | None:
+        """Repeat a sampled search exactly, among the vectors that are still what they were."""
+        sample = self.recall.take()
+        if sample is None:
+            return None
+        limit = self.rows.limit
+        mask = self.rows.live[:limit] & (self.rows.lsns[:limit] <= sample.lsn)
+        if sample.mask is not None:
+            seen = min(limit, len(sample.mask))
+            mask[:seen] &= sample.mask[:seen]
+            mask[seen:] = False
+        found = sample.scores[mask[sample.rows]]
+        ask = self._ask(sample.query, max(1, len(found)))
+        task = self._task(ask, mask, self.recall.ef, planner.EXACT, per_inode=sample.per_inode)
+        copied = task._replace(inos=None if task.inos is None else task.inos.copy())
+        return Pending(
+            lambda: search.run(copied, ask),
+            lambda nearest: self.recall.judge(found, nearest.scores),
+        )
+
+
+def _field(views: list[View], candidates: int, live: int) -> Field:
+    graphs = [view.live_count for view in views if view.shard is not None]
+    scanned = sum(len(view.vectors) for view in views if view.shard is None)
+    return Field(graphs, scanned, candidates, live)

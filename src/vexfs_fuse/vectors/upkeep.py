@@ -1,0 +1,105 @@
+"""Keeps graphs in step with what is set: one short piece of work at a time, the most urgent first."""
+
+from typing import Any, NamedTuple
+
+from vexfs_fuse.pending import Pending
+from vexfs_fuse.vectors.construction import Construction
+from vexfs_fuse.vectors.parts import Parts
+from vexfs_fuse.vectors.schedule import NEW_VECTORS, next_work, shard_rows_max
+
+
+class Built(NamedTuple):
+    """A shard has been published: an event for the journal and the metrics."""
+
+    rows: int
+    merged: int
+    """Parts that it took the place of."""
+    reason: str
+    seconds: float
+    """Time of building, without waiting."""
+
+
+class BuildFailed(NamedTuple):
+    """A shard could not be built; searches go on scanning what it should have held."""
+
+    rows: int
+    reason: str
+
+
+class Upkeep:
+    """Decides, begins, publishes; `due` is the only door.
+
+    What waits for a first graph comes before a merge that has begun: the merge goes on afterwards.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._constructions: list[Construction] = []
+        self._busy = False
+        self._held_until_appended = 0
+        self.built = 0
+        self.failures = 0
+        self.seconds = 0.0
+
+    def due(self, *, idle: bool) -> Pending[Built | BuildFailed | None] | None:
+        """Return the next step, if there is one and none is under way."""
+        if self._busy or self._parts.appended < self._held_until_appended:
+            return None
+        self._begin(idle=idle)
+        if not self._constructions:
+            return None
+        self._busy = True
+        construction = self._constructions[-1]
+        return Pending(lambda: _stepped(construction), self._resume)
+
+    def statistics(self) -> dict[str, Any]:
+        """Return counters, and how far what is being built has come."""
+        return {
+            "built": self.built,
+            "build_failures": self.failures,
+            "build_seconds": self.seconds,
+            "building": [
+                {"rows": len(each.rows), "progress": each.progress, "reason": each.work.reason}
+                for each in self._constructions
+            ],
+        }
+
+    def _begin(self, *, idle: bool) -> None:
+        current = self._constructions[-1].work.reason if self._constructions else None
+        if current == NEW_VECTORS:
+            return
+        parts = self._parts
+        limit = shard_rows_max(parts.dimensions)
+        work = next_work(parts.sizes(), parts.tail_rows, limit, idle=idle)
+        if work is not None and (current is None or work.reason == NEW_VECTORS):
+            self._constructions.append(self._parts.claim(work))
+
+    def _resume(self, construction: Construction) -> Built | BuildFailed | None:
+        self._busy = False
+        if construction.failure is not None:
+            return self._failed(construction, construction.failure)
+        if not construction.finished:
+            return None
+        self._constructions.remove(construction)
+        self._parts.publish(construction)
+        self.built += 1
+        self.seconds += construction.seconds
+        work = construction.work
+        return Built(len(construction.rows), len(work.numbers), work.reason, construction.seconds)
+
+    def _failed(self, construction: Construction, reason: str) -> BuildFailed:
+        """Try again when another tail has been filled, not in a circle."""
+        self._constructions.remove(construction)
+        self._parts.release(construction)
+        self._held_until_appended = self._parts.appended + self._parts.tail_rows
+        self.failures += 1
+        return BuildFailed(len(construction.rows), reason)
+
+
+def _stepped(construction: Construction) -> Construction:
+    """Take a step; running out of memory is an answer: search does without the graph."""
+    try:
+        return construction.step()
+    except (MemoryError, RuntimeError) as error:
+        construction.failure = str(error) or type(error).__name__
+        return construction

@@ -1,0 +1,145 @@
+"""Turns the segments of a path, and who walks it, into a search, and keeps what was found for a moment."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from vexfs_fuse.errors import InvalidArgument, NoAttribute, NotFound
+from vexfs_fuse.pending import Pending
+from vexfs_fuse.tree.node import Node
+from vexfs_fuse.units import Inode
+from vexfs_fuse.vectors.codec import parse as parse_vector
+from vexfs_fuse.vfs.search import grammar
+from vexfs_fuse.vfs.search.results import ResultSet
+from vexfs_fuse.volume.catalogue import Identity
+from vexfs_fuse.volume.groups import supplementary
+from vexfs_fuse.volume.query import Query
+from vexfs_fuse.volume.search import Outcome
+from vexfs_fuse.volume.vectors import DEFAULT_SPACE
+from vexfs_fuse.volume.volume import Volume
+from vexfs_fuse.volume.writer import Caller
+
+SETS_MAX: Final = 256
+"""Result sets that are kept, whoever asked."""
+
+FRESH_S: Final = 1.0
+"""A set answers for so long, unless something has changed."""
+
+HELD_S: Final = 60.0
+"""A set is what its hits are looked up in for so long after it was made."""
+
+
+class Question(NamedTuple):
+    """What a result set answers."""
+
+    who: Identity
+    scope: Inode
+    segments: tuple[bytes, ...]
+
+
+class _Kept(NamedTuple):
+    results: ResultSet
+    generation: int
+    made_s: float
+
+
+class Asking:
+    """Asks the volume, on behalf of callers."""
+
+    def __init__(self, volume: Volume, private_vector: Callable[[int, str], bytes]) -> None:
+        self._volume = volume
+        self._private_vector = private_vector  # of a uid and a name, as `.vec` has it
+        self._kept: OrderedDict[Question, _Kept] = OrderedDict()
+
+    @staticmethod
+    def identity(who: Caller) -> Identity:
+        """Return whose permissions count for a caller."""
+        if who.uid == 0:
+            return Identity(0, frozenset())
+        return Identity(who.uid, supplementary(who.pid) | {who.gid})
+
+    def ask(self, question: Question) -> ResultSet | Pending[ResultSet]:
+        """Search, unless the same question was answered a moment ago and nothing has changed since.
+
+        Raises
+        ------
+        InvalidArgument, NoAttribute, NotFound
+        """
+        kept = self._kept.get(question)
+        now = self._volume.clock.monotonic_s()
+        if (
+            kept is not None
+            and kept.generation == self._volume.changes
+            and now - kept.made_s < FRESH_S
+        ):
+            return kept.results
+        return self._run(question)
+
+    def held(self, question: Question) -> ResultSet | Pending[ResultSet]:
+        """Return the set that the caller has just listed; search when there is none."""
+        kept = self._kept.get(question)
+        if kept is not None and self._volume.clock.monotonic_s() - kept.made_s < HELD_S:
+            return kept.results
+        return self._run(question)
+
+    def _run(self, question: Question) -> ResultSet | Pending[ResultSet]:
+        query = grammar.parse(question.segments, self._volume.clock.now_ns())
+        outcome = self.answer(query, question.scope, question.who)
+        if isinstance(outcome, Pending):
+            pending = outcome
+            return Pending(
+                pending.work, lambda found: self._keep(question, query, pending.resume(found))
+            )
+        return self._keep(question, query, outcome)
+
+    def _keep(self, question: Question, query: Query, outcome: Outcome) -> ResultSet:
+        results = ResultSet(query, question.segments, question.scope, outcome)
+        made = _Kept(results, self._volume.changes, self._volume.clock.monotonic_s())
+        self._kept[question] = made
+        self._kept.move_to_end(question)
+        while len(self._kept) > SETS_MAX:
+            self._kept.popitem(last=False)
+        return results
+
+    def answer(
+        self, query: Query, scope: Inode, who: Identity, raw: Any = None
+    ) -> Outcome | Pending[Outcome]:
+        """Answer one query; `raw` is a vector that came with it."""
+        space = query.space or DEFAULT_SPACE
+        exclude: Inode | None = None
+        vector = raw
+        if query.like is not None:
+            node = self._like(query.like, scope, who)
+            vector, exclude = self._volume.search.vector_of(node, space), node.ino
+        elif query.vec is not None:
+            vector = parse_vector(self._private_vector(who.uid, query.vec), None)
+        if vector is None:
+            if query.mode in {"vector", "exact"} or query.space is not None:
+                raise InvalidArgument("a search in a vector space needs like= or vec=")
+            return self._volume.search.by_names(query, scope, who)
+        return self._volume.search.nearest(
+            query,
+            np.ascontiguousarray(vector, np.float32),
+            space,
+            scope,
+            who,
+            exclude=exclude,
+            mode="exact" if query.mode == "exact" else "auto",
+        )
+
+    def _like(self, path: bytes, scope: Inode, who: Identity) -> Node:
+        """Return the file that `like=` names, if the caller may read it."""
+        tree, catalogue = self._volume.tree, self._volume.catalogue
+        node = tree.node(scope)
+        parent = scope
+        for name in path.strip(b"/").split(b"/"):
+            parent = node.ino
+            entry = tree.entry(node, name) if node.is_dir else None
+            if entry is None or not catalogue.reaches(parent, scope, who):
+                raise NotFound(f"like={path.decode('utf-8', 'replace')}")
+            node = tree.node(entry.ino)
+        if not node.is_file or not catalogue.may_read(node, who):
+            raise NoAttribute(f"like={path.decode('utf-8', 'replace')}")
+        return node

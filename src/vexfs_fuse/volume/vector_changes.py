@@ -1,0 +1,186 @@
+"""Decides what happens to vectors: the extended attributes `user.vexfs.*`, and spaces.
+
+`user.vexfs.vector` is the vector in the space `default`, `user.vexfs.vector.SPACE` in another; beside it
+are attributes that can be read and are never listed, so that copies carry the vector alone.
+"""
+
+import re
+from typing import Any, Final
+
+from vexfs_fuse.errors import (
+    Exists,
+    InvalidArgument,
+    NoAttribute,
+    NotFound,
+    NotPermitted,
+    NotSupported,
+)
+from vexfs_fuse.tree.node import Node
+from vexfs_fuse.vectors.codec import DIMENSIONS_MAX, parse, to_raw
+from vexfs_fuse.vectors.metric import Metric
+from vexfs_fuse.vectors.space import Space
+from vexfs_fuse.volume.changes import (
+    SpaceCreated,
+    SpaceDropped,
+    VectorRemoved,
+    VectorSet,
+    VectorsMoved,
+)
+from vexfs_fuse.volume.files import Files
+from vexfs_fuse.volume.vectors import DEFAULT_SPACE, Vectors
+from vexfs_fuse.volume.writer import SYSTEM, Caller, Writer
+
+PREFIX: Final = b"user.vexfs."
+VECTOR: Final = b"vector"
+COMPANIONS: Final = (b"dim", b"space", b"model", b"origin", b"stale")
+"""Attributes that can be read where there is a vector; `.SPACE` may follow as with `vector`."""
+
+USER, AUTO = 0, 1
+ORIGINS: Final = (b"user", b"auto")
+_SPACE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class VectorChanges:
+    """Every change of vectors and spaces."""
+
+    def __init__(self, vectors: Vectors, writer: Writer, files: Files) -> None:
+        self._vectors = vectors
+        self._writer = writer
+        self._files = files
+
+    def get(self, node: Node, name: bytes) -> bytes:
+        """Return the value of an attribute of the family.
+
+        Raises
+        ------
+        NoAttribute
+        """
+        what, space_name = _split(name)
+        row = self._vectors.stored(node.ino, space_name)
+        if row is None:
+            raise NoAttribute
+        if what == VECTOR:
+            return bytes(row.value)
+        space = self._vectors.spaces[space_name]
+        if what == b"dim":
+            return b"%d" % space.dimensions
+        if what == b"space":
+            return space_name.encode()
+        if what == b"model":
+            return space.model.encode()
+        if what == b"origin":
+            return ORIGINS[row.origin]
+        if what == b"stale":
+            return b"%d" % row.stale
+        raise NoAttribute
+
+    def listed(self, node: Node) -> list[bytes]:
+        """Return the names of the inode's vectors as extended attributes."""
+        names = self._vectors.names_of(node.ino)
+        return [attribute(name) for name in names]
+
+    def set(self, node: Node, name: bytes, value: bytes, who: Caller, origin: int = USER) -> None:
+        """Set a vector; the first one of a space makes it, with the metric cosine.
+
+        Accepted are raw float32, a JSON array, and numbers between commas or spaces.
+
+        Raises
+        ------
+        NotPermitted
+            An attribute that only tells.
+        NotSupported
+            Anything but a regular file.
+        InvalidArgument
+            Not a vector, or not one of this space; says why.
+        NoSpace, ReadOnly
+        """
+        what, space_name = _split(name)
+        if what != VECTOR:
+            raise NotPermitted(f"{name.decode(errors='replace')} only tells")
+        if not node.is_file:
+            raise NotSupported("vectors belong to regular files")
+        space = self._vectors.spaces.get(space_name)
+        vector = (
+            space.parse(value) if space is not None else Metric.COSINE.check(parse(value, None))
+        )
+        self._files.flush(node)  # else the contents of before would count as changed after
+        self._writer.admit()
+        if space is None:
+            self.create_space(space_name, len(vector), "cosine", "", who)
+        number = self._vectors.numbers[space_name]
+        self._writer.commit(node.ino, VectorSet(number, origin, to_raw(vector)), who)
+
+    def remove(self, node: Node, name: bytes, who: Caller) -> None:
+        """Remove a vector.
+
+        Raises
+        ------
+        NoAttribute, NotPermitted, NoSpace, ReadOnly
+        """
+        what, space_name = _split(name)
+        if what != VECTOR:
+            raise NotPermitted(f"{name.decode(errors='replace')} only tells")
+        space = self._vectors.spaces.get(space_name)
+        if space is None or node.ino not in space:
+            raise NoAttribute
+        self._writer.admit(is_freeing=True)
+        self._writer.commit(node.ino, VectorRemoved(self._vectors.numbers[space_name]), who)
+
+    def move_by_save(self, node: Node, replaced: Node) -> None:
+        """Hand the vectors of a replaced file on to the one that an editor has put in its place.
+
+        Only when that has none: this is how vim, `sed -i` and most editors save.
+        """
+        if self._vectors.holds(replaced.ino) and node.is_file and not self._vectors.holds(node.ino):
+            self._writer.commit(node.ino, VectorsMoved(replaced.ino), SYSTEM)
+
+    def create_space(self, name: str, dim: int, metric: str, model: str, who: Caller) -> Space:
+        """Make a vector space.
+
+        Raises
+        ------
+        Exists
+            There is one of this name.
+        InvalidArgument, NoSpace, ReadOnly
+        """
+        if name in self._vectors.spaces:
+            raise Exists(f"space {name}")
+        if not _SPACE_NAME.fullmatch(name):
+            raise InvalidArgument("a space's name has up to 64 letters, digits, - and _")
+        if not 1 <= dim <= DIMENSIONS_MAX:
+            raise InvalidArgument(f"a space has 1 to {DIMENSIONS_MAX} dimensions")
+        Metric.named(metric)
+        self._writer.admit()
+        change = SpaceCreated(self._vectors.next_number, name, dim, metric, model)
+        self._writer.commit(_NO_INODE, change, who)
+        return self._vectors.spaces[name]
+
+    def drop_space(self, name: str, who: Caller) -> None:
+        """Drop a vector space with all its vectors.
+
+        Raises
+        ------
+        NotFound, NoSpace, ReadOnly
+        """
+        if name not in self._vectors.spaces:
+            raise NotFound(f"space {name}")
+        self._writer.admit(is_freeing=True)
+        self._writer.commit(_NO_INODE, SpaceDropped(self._vectors.numbers[name]), who)
+
+
+_NO_INODE: Final[Any] = 0
+"""Subject of records about the volume as a whole."""
+
+
+def attribute(space: str) -> bytes:
+    """Return the extended attribute that holds a file's vector in a space."""
+    suffix = b"" if space == DEFAULT_SPACE else b"." + space.encode()
+    return PREFIX + VECTOR + suffix
+
+
+def _split(name: bytes) -> tuple[bytes, str]:
+    """Return what an attribute tells, and of which space."""
+    what, dot, space = name.removeprefix(PREFIX).partition(b".")
+    if what != VECTOR and what not in COMPANIONS:
+        raise NoAttribute
+    return what, space.decode("ascii", "replace") if dot else DEFAULT_SPACE

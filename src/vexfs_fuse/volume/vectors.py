@@ -1,0 +1,158 @@
+"""Vectors on files: what a volume knows of them, and what each vector record does to that.
+
+The truth is in the state view; the spaces here are derived from it, row by row, as records are applied,
+so that a search sees a vector as soon as it is set.  Deciding is `volume/vector_changes.py`'s.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from vexfs_fuse.storage.rows import SpaceRow, VectorRow
+from vexfs_fuse.storage.state import State
+from vexfs_fuse.units import Inode, Lsn
+from vexfs_fuse.vectors.codec import from_raw
+from vexfs_fuse.vectors.metric import Metric
+from vexfs_fuse.vectors.space import Space
+from vexfs_fuse.volume import changes
+
+DEFAULT_SPACE: Final = "default"
+WHOLE: Final = 0
+"""The passage that stands for a whole file."""
+
+
+class Vectors:
+    """All vector spaces of a volume, by name."""
+
+    def __init__(self, view: State) -> None:
+        self._view = view
+        self.spaces: dict[str, Space] = {}
+        self.numbers: dict[str, int] = {}
+        self._names: dict[int, str] = {}
+        self._stale: set[Inode] = set()  # known to have nothing but stale vectors
+        self.changes = 0  # grows with every change of a vector
+
+    def load(self) -> None:
+        """Fill the spaces from the view."""
+        for row in self._view.spaces().values():
+            space = self._add(row)
+            for ino, passage, vector in self._view.space_vectors(row.space):
+                space.set(ino, from_raw(vector.value), Lsn(vector.lsn), passage)
+
+    def _add(self, row: SpaceRow) -> Space:
+        name = row.name.decode()
+        space = Space(name, row.dim, Metric.named(row.metric.decode()), row.model.decode())
+        self.spaces[name] = space
+        self.numbers[name] = row.space
+        self._names[row.space] = name
+        return space
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next space."""
+        return max(self._names, default=0) + 1
+
+    def holds(self, ino: Inode) -> bool:
+        """Whether an inode has any vector."""
+        return any(ino in space for space in self.spaces.values())
+
+    def names_of(self, ino: Inode) -> list[str]:
+        """Return the names of the spaces in which an inode has a vector."""
+        return [name for name, space in self.spaces.items() if ino in space]
+
+    def stored(self, ino: Inode, name: str) -> VectorRow | None:
+        """Return an inode's vector as the view has it, or None."""
+        number = self.numbers.get(name)
+        if number is None or ino not in self.spaces[name]:
+            return None
+        return self._view.vectors(ino).get((number, WHOLE))
+
+    # -- apply ---------------------------------------------------------------------------------
+
+    def apply_space_created(
+        self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.SpaceCreated
+    ) -> None:
+        """A space exists."""
+        row = SpaceRow(
+            change.space,
+            change.name.encode(),
+            change.dim,
+            change.metric.encode(),
+            change.model.encode(),
+        )
+        self._view.put_space(change.space, row)
+        self._add(row)
+        self.changes += 1
+
+    def apply_space_dropped(
+        self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.SpaceDropped
+    ) -> None:
+        """A space is gone, with its vectors."""
+        for owner, passage, _ in list(self._view.space_vectors(change.space)):
+            self._view.put_vector(owner, change.space, passage, None)
+        self._view.put_space(change.space, None)
+        name = self._names.pop(change.space)
+        del self.numbers[name]
+        del self.spaces[name]
+        self.changes += 1
+
+    def apply_vector_set(
+        self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.VectorSet
+    ) -> None:
+        """An inode has a vector."""
+        row = VectorRow(lsn, change.origin, 0, change.value)
+        self._view.put_vector(ino, change.space, WHOLE, row)
+        self.spaces[self._names[change.space]].set(ino, from_raw(change.value), lsn)
+        self._stale.discard(ino)
+        self.changes += 1
+
+    def apply_vector_removed(
+        self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.VectorRemoved
+    ) -> None:
+        """An inode has one vector less."""
+        self._view.put_vector(ino, change.space, WHOLE, None)
+        self.spaces[self._names[change.space]].remove(ino)
+        self.changes += 1
+
+    def apply_vectors_moved(
+        self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.VectorsMoved
+    ) -> None:
+        """An inode takes another's vectors, stale."""
+        source = Inode(change.source)
+        for (number, passage), row in self._view.vectors(source).items():
+            space = self.spaces[self._names[number]]
+            self._view.put_vector(source, number, passage, None)
+            self._view.put_vector(ino, number, passage, row._replace(lsn=lsn, stale=1))
+            space.remove(source)
+            space.set(ino, from_raw(row.value), lsn, passage)
+        self._stale.add(ino)
+        self.changes += 1
+
+    def apply_nothing(self, lsn: Lsn, time_ns: int, ino: Inode, change: Any) -> None:
+        """Records of searches and indexes change no state."""
+
+    def contents_changed(self, ino: Inode) -> None:
+        """Mark an inode's vectors stale."""
+        if ino in self._stale or not self.holds(ino):
+            return
+        for (number, passage), row in self._view.vectors(ino).items():
+            if not row.stale:
+                self._view.put_vector(ino, number, passage, row._replace(stale=1))
+        self._stale.add(ino)
+
+    def forget(self, ino: Inode) -> None:
+        """Drop an inode's vectors, because the inode is gone; its rows go with it."""
+        for space in self.spaces.values():
+            if ino in space:
+                space.remove(ino)
+                self.changes += 1
+        self._stale.discard(ino)
+
+    def table(self) -> Iterator[tuple[type, Any]]:
+        """Yield what applies each kind of record."""
+        yield changes.SpaceCreated, self.apply_space_created
+        yield changes.SpaceDropped, self.apply_space_dropped
+        yield changes.VectorSet, self.apply_vector_set
+        yield changes.VectorRemoved, self.apply_vector_removed
+        yield changes.VectorsMoved, self.apply_vectors_moved
+        yield changes.Searched, self.apply_nothing
+        yield changes.IndexBuilt, self.apply_nothing
