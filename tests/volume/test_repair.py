@@ -50,7 +50,7 @@ class Store:
     def opened(self) -> Iterator[Vfs]:
         volume = open_volume(self.path, self.config)
         try:
-            yield Vfs(volume, VirtualTrees([], lambda: 0), open_max=100, atime="noatime")
+            yield Vfs(volume, VirtualTrees(), open_max=100, atime="noatime")
         finally:
             volume.close()
 
