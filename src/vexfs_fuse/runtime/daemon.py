@@ -13,6 +13,7 @@ from vexfs_fuse import __version__
 from vexfs_fuse.errors import MountFailed, VexfsError
 from vexfs_fuse.fuse.affinity import Follower
 from vexfs_fuse.fuse.guard import Guard
+from vexfs_fuse.fuse.invalidation import Invalidation
 from vexfs_fuse.fuse.mounting import MountOptions
 from vexfs_fuse.fuse.operations import Operations
 from vexfs_fuse.fuse.reader import Way
@@ -54,6 +55,7 @@ def run(settings: MountSettings) -> int:
     MountFailed
     """
     config = settings.config
+    _refuse_to_hide_store(settings)
     start_logging(config, foreground=settings.foreground)
     volume = open_volume(config.store, config)
     try:
@@ -84,9 +86,24 @@ def _vfs(volume: Volume, settings: MountSettings, daemon: "Daemon") -> Vfs:
     )
     virtual = VirtualTrees([tree])
     vfs = Vfs(volume, virtual, open_max=config.max_open_files, atime=config.atime)
-    virtual.add(SearchTree(volume, owner=(os.getuid(), os.getgid()), open_real=vfs.open_real))
+    vfs.changed_behind = daemon.invalidation.forget
+    virtual.add(
+        SearchTree(
+            volume,
+            owner=(os.getuid(), os.getgid()),
+            open_real=vfs.open_real,
+            changed_behind=daemon.invalidation.forget,
+        )
+    )
     promise(config.durability, vfs, volume)
     return vfs
+
+
+def _refuse_to_hide_store(settings: MountSettings) -> None:
+    """Raise if the mount would cover the store: the daemon would wait for itself."""
+    store = settings.config.store.resolve()
+    if store.is_relative_to(settings.mountpoint.resolve()):
+        raise MountFailed(f"{settings.mountpoint} would hide the store, {store}")
 
 
 class Daemon:
@@ -108,6 +125,7 @@ class Daemon:
         self._recorder = recorder
         self._follower = Follower()
         self._workers = Workers(self._follower)
+        self.invalidation = Invalidation()
         self._syncer = Syncer(volume, self._follower, interval_s=config.commit_interval)
         self._vfs = make_vfs(self)
         self._session = Session(settings.mountpoint, _mount_options(settings), self._negotiated)
@@ -144,6 +162,7 @@ class Daemon:
                 try:
                     await self._serve(signals)
                 finally:
+                    self.invalidation.stop()
                     self._session.close()
         finally:
             with trio.CancelScope(shield=True):

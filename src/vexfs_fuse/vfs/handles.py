@@ -10,11 +10,12 @@ from vexfs_fuse.units import Handle
 class OpenFile:
     """A regular file that somebody has open."""
 
-    __slots__ = ("keeps_set_id", "node", "writable")
+    __slots__ = ("behind", "keeps_set_id", "node", "writable")
 
-    def __init__(self, node: Node, uid: int, *, writable: bool) -> None:
+    def __init__(self, node: Node, uid: int, *, writable: bool, behind: bool = False) -> None:
         self.node = node
         self.writable = writable
+        self.behind = behind  # opened by another inode's number: the kernel's cache does not know
         self.keeps_set_id = uid == 0  # stands for CAP_FSETID: a write request carries no caller
 
 

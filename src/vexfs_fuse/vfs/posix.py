@@ -60,6 +60,7 @@ class Vfs:
         self._read = volume.files.read
         self._write = volume.files.write
         self._now_ns = volume.clock.now_ns
+        self.changed_behind: Callable[[Inode], None] = _nobody_keeps
 
     @property
     def clears_set_id(self) -> bool:
@@ -346,7 +347,7 @@ class Vfs:
         if flags & TRUNCATE_FLAG:
             self._files.resize(node, 0, who)
         node.opens += 1
-        return OpenFile(node, who.uid, writable=bool(flags & WRITE_FLAGS))
+        return OpenFile(node, who.uid, writable=bool(flags & WRITE_FLAGS), behind=True)
 
     @staticmethod
     def _virtual_file(file: Any) -> OpenVirtual:
@@ -377,6 +378,8 @@ class Vfs:
         if not file.keeps_set_id and self._attributes.clears_set_id:
             if node.mode & 0o6000 or node.xattr_count:
                 self._attributes.drop_privileges(node)
+        if file.behind:
+            self.changed_behind(node.ino)
         return self._write(node, offset, data)
 
     def release(self, handle: int) -> None:
@@ -484,3 +487,7 @@ class Vfs:
         """Make the directory's entries durable."""
         self._handles.get(handle)
         return Durable(self.volume.logged_lsn, None)
+
+
+def _nobody_keeps(ino: Inode) -> None:
+    """Do nothing: no kernel keeps pages of the inode."""

@@ -145,7 +145,8 @@ class VirtualTree:
         """Bring a node's size and times up to date, and return it."""
         if isinstance(node, VirtualFile):
             node.size = node.measure()
-        node.atime = node.mtime = node.ctime = self._now_ns()
+        if not node.mtime or not isinstance(node, VirtualDirectory):  # tar compares a directory's
+            node.atime = node.mtime = node.ctime = self._now_ns()
         node.wire = None
         return node
 

@@ -17,6 +17,7 @@ from vexfs_fuse.tree.node import Node
 from vexfs_fuse.tree.permissions import EXECUTE, READ, may
 from vexfs_fuse.units import Inode
 from vexfs_fuse.vectors.codec import finite, from_raw
+from vexfs_fuse.vectors.hits import Hits
 from vexfs_fuse.vectors.space import Space
 from vexfs_fuse.volume.catalogue import (
     Bools,
@@ -114,9 +115,10 @@ class Search:
         if exclude is not None:
             mask &= self._catalogue.inode[slots] != exclude
         candidates = int(np.count_nonzero(mask))
-        found = space.search(vector, query.k, mask=mask, mode=mode)
 
-        def resume(found: Any) -> Outcome:
+        def finish(found: Hits | Pending[Hits]) -> Outcome | Pending[Outcome]:
+            if isinstance(found, Pending):
+                return Pending(found.work, lambda worked: finish(found.resume(worked)))
             hits = self._hits(found, query, scope, who, space_name)
             return Outcome(
                 hits,
@@ -128,10 +130,7 @@ class Search:
                 space.recall.recall,
             )
 
-        if isinstance(found, Pending):
-            pending = found
-            return Pending(pending.work, lambda result: resume(pending.resume(result)))
-        return resume(found)
+        return finish(space.search(vector, query.k, mask=mask, mode=mode))
 
     def _slots(self, space: Space) -> Slots:
         row_slots = self._row_slots.get(space.name)

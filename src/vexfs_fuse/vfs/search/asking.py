@@ -77,20 +77,24 @@ class Asking:
             return kept.results
         return self._run(question)
 
-    def held(self, question: Question) -> ResultSet | Pending[ResultSet]:
-        """Return the set that the caller has just listed; search when there is none."""
+    def held(self, question: Question) -> ResultSet | None:
+        """Return the set that the caller has listed not long ago."""
         kept = self._kept.get(question)
         if kept is not None and self._volume.clock.monotonic_s() - kept.made_s < HELD_S:
             return kept.results
-        return self._run(question)
+        return None
 
     def _run(self, question: Question) -> ResultSet | Pending[ResultSet]:
         query = grammar.parse(question.segments, self._volume.clock.now_ns())
-        outcome = self.answer(query, question.scope, question.who)
+        return self._kept_from(question, query, self.answer(query, question.scope, question.who))
+
+    def _kept_from(
+        self, question: Question, query: Query, outcome: Outcome | Pending[Outcome]
+    ) -> ResultSet | Pending[ResultSet]:
         if isinstance(outcome, Pending):
             pending = outcome
             return Pending(
-                pending.work, lambda found: self._keep(question, query, pending.resume(found))
+                pending.work, lambda found: self._kept_from(question, query, pending.resume(found))
             )
         return self._keep(question, query, outcome)
 

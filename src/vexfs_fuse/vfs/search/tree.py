@@ -7,7 +7,7 @@ directory is opened, or when one of its hits is looked up.
 import re
 import stat
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 from vexfs_fuse.errors import AccessDenied, NoAttribute, NotFound, NotPermitted
 from vexfs_fuse.pending import Pending
@@ -42,6 +42,8 @@ SAVED_PREFIX: Final = b"vexfs.saved."
 """Saved queries are attributes of their directory that no listing shows."""
 
 SAVED_BYTES_MAX: Final = 4096
+N = TypeVar("N", bound=VirtualNode)
+
 _HIT: Final = re.compile(rb"\d{3,}-")
 
 
@@ -81,11 +83,13 @@ class SearchTree(VirtualTree):
         *,
         owner: tuple[int, int],
         open_real: Callable[[Inode, int, Caller], Any],
+        changed_behind: Callable[[Inode], None],
     ) -> None:
         super().__init__(volume.clock.now_ns)
         self._volume = volume
         self._owner = owner
         self._open_real = open_real
+        self._changed_behind = changed_behind
         self._vectors = PrivateVectors(volume.clock)
         self._asking = Asking(volume, self._vectors.get)
         self._next = VIRTUAL_FROM + RANGE
@@ -95,7 +99,7 @@ class SearchTree(VirtualTree):
 
     # -- inodes --------------------------------------------------------------------------------
 
-    def _node(self, key: Any, make: Callable[[Inode], VirtualNode]) -> Any:
+    def _node(self, key: Any, make: Callable[[Inode], N]) -> N:
         """Return the node of a key, a new one if there is none."""
         ino = self._keys.get(key)
         if ino is None:
@@ -103,7 +107,7 @@ class SearchTree(VirtualTree):
             ino = self._keys[key] = Inode(self._next)
             self._key_of[ino] = key
             self.nodes[ino] = make(ino)
-        return self.nodes[ino]
+        return cast("N", self.nodes[ino])
 
     def _given(self, node: VirtualNode) -> VirtualNode:
         """Count a reference that a look-up gives to the kernel."""
@@ -217,13 +221,15 @@ class SearchTree(VirtualTree):
     def _with_set(
         self, directory: QueryDirectory, who: Caller, use: Callable[[ResultSet], Any]
     ) -> Any:
-        """Use the set that the caller has listed, or search first."""
+        """Use the set that the caller has listed; search first, or again when it has no answer."""
         question = Question(self._asking.identity(who), directory.scope, directory.segments)
-        found = self._asking.held(question)
-        if isinstance(found, Pending):
-            pending = found
-            return Pending(pending.work, lambda result: use(pending.resume(result)))
-        return use(found)
+        held = self._asking.held(question)
+        if held is not None:
+            try:
+                return use(held)
+            except NotFound:
+                pass  # a file has gone, or come back under another number
+        return _then(self._asking.ask(question), use)
 
     def _hit(
         self, directory: QueryDirectory, results: ResultSet, name: bytes, who: Caller
@@ -379,13 +385,9 @@ class SearchTree(VirtualTree):
         if not isinstance(query, QueryDirectory) or not query.segments:
             return self._listing(directory, [])
         question = Question(self._asking.identity(who), query.scope, query.segments)
-        found = self._asking.ask(question)
-        if isinstance(found, Pending):
-            pending = found
-            return Pending(
-                pending.work, lambda result: self._listed(directory, pending.resume(result), who)
-            )
-        return self._listed(directory, found, who)
+        return _then(
+            self._asking.ask(question), lambda results: self._listed(directory, results, who)
+        )
 
     def _listed(self, directory: VirtualDirectory, results: ResultSet, who: Caller) -> Listing:
         entries: list[tuple[bytes, VirtualNode]] = []
@@ -422,6 +424,7 @@ class SearchTree(VirtualTree):
         node = self.node(ino)
         if isinstance(node, HitFile):
             real = self._volume.tree.node(node.hit.ino)
+            self._changed_behind(real.ino)
             if wanted.size is not None:
                 self._volume.files.resize(real, wanted.size, who)
             rest = wanted._replace(size=None)
@@ -447,3 +450,11 @@ class SearchTree(VirtualTree):
             told[b"user.vexfs.distance"] = b"%.6f" % node.hit.distance
         value = told.get(name)
         return value if value is not None else self._volume.get_xattr(node.hit.ino, name)
+
+
+def _then(found: ResultSet | Pending[ResultSet], use: Callable[[ResultSet], Any]) -> Any:
+    """Return what `use` makes of a result set, now or once it is there."""
+    if isinstance(found, Pending):
+        pending = found
+        return Pending(pending.work, lambda result: _then(pending.resume(result), use))
+    return use(found)
