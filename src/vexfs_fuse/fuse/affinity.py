@@ -32,9 +32,9 @@ class Follower:
         self.enabled = len(self._everywhere) > 1
 
     def seen(self, pid: int) -> None:
-        """Take one sample: a request of the thread `pid` is being answered."""
+        """Take one sample: a request of the thread `pid` is being answered; 0 if nobody knows whose."""
         self._seen = True
-        if pid != self._pid:
+        if pid != self._pid or pid == 0:
             self._pid = pid
             self._same = 0
             self._let_go()

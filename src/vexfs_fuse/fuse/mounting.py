@@ -237,7 +237,10 @@ def unmount(path: Path, *, lazy: bool = False) -> None:
     if number != errno.EPERM:
         raise MountFailed(f"umount {path}: {os.strerror(number)}")
     command = [HELPER, "-u", *(["-z"] if lazy else []), "--", os.fspath(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise MountFailed(f"{HELPER} is missing: install fuse3") from None
     if done.returncode != 0:
         raise MountFailed(done.stderr.strip())
 

@@ -8,10 +8,12 @@ young.
 import gc
 from typing import Final
 
-YOUNG_OBJECTS: Final = 10_000
-"""Allocations between two collections of the youngest generation, each about 1 ms."""
+YOUNG_OBJECTS: Final = 5_000
+"""Objects more than before that begin a collection of the youngest generation."""
 
-MIDDLE_EVERY: Final = 5
+MIDDLE_EVERY: Final = 3
+"""Collections of the youngest after which the middle one's turn comes: 20,000 objects at most."""
+
 OLD_EVERY: Final = 1_000_000
 """Never, in practice: the old generation is where the caches are."""
 
