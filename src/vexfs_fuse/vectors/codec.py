@@ -32,11 +32,8 @@ def parse(value: bytes, dimensions: int | None) -> Floats:
     number has.  What could be both is text if it reads as a vector of `dimensions`.  Raises
     `InvalidArgument`, which names what is wrong and where.
     """
-    if _TEXT.fullmatch(value) and dimensions is not None and len(value) == dimensions * _ITEM_BYTES:
-        try:
-            return finite(_sized(_from_text(value.decode("ascii")), dimensions))
-        except InvalidArgument:
-            return finite(from_raw(value))
+    if dimensions is not None and len(value) == dimensions * _ITEM_BYTES:
+        return finite(_of_raw_length(value, dimensions))
     return finite(_sized(_decoded(value), dimensions))
 
 
@@ -56,6 +53,15 @@ def finite(vector: Floats) -> Floats:
         place = int(np.flatnonzero(~np.isfinite(vector))[0])
         raise InvalidArgument(f"component {place} of the vector is {vector[place]}")
     return vector
+
+
+def _of_raw_length(value: bytes, dimensions: int) -> Floats:
+    if _TEXT.fullmatch(value):
+        try:
+            return _sized(_from_text(value.decode("ascii")), dimensions)
+        except InvalidArgument:
+            pass  # so the bytes of some odd floats only look like text
+    return from_raw(value)
 
 
 def _decoded(value: bytes) -> Floats:

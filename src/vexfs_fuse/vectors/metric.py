@@ -96,7 +96,8 @@ class Metric(enum.Enum):
         if self is Metric.L2:
             wide -= query
             wide *= wide
-            return np.negative(np.sqrt(wide.sum(axis=1)))
+            lengths: Doubles = np.sqrt(wide.sum(axis=1))
+            return -lengths
         wide *= query
         sums: Doubles = wide.sum(axis=1)
         return sums.clip(-1.0, 1.0) if self is Metric.COSINE else sums
