@@ -157,18 +157,24 @@ def test_clients_may_be_killed_at_any_moment(mount: MemoryMount) -> None:
     assert not is_there(mount.path / "absent")
 
 
-async def test_a_request_that_vanished_before_the_read_is_passed_over(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    rounds = iter([BlockingIOError, BlockingIOError, None])
+@mounts
+def test_requests_that_vanish_before_they_are_read_are_passed_over() -> None:
+    with MemoryMount(announce_in_vain=7) as mount:
+        for n in range(1_000):
+            assert not is_there(mount.path / f"absent{n}")
+        (mount.path / "file").write_bytes(b"contents")
+        assert (mount.path / "file").read_bytes() == b"contents"
+
+
+async def test_only_a_vanished_request_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = iter([BlockingIOError, OSError])
 
     async def session_loop(*_: object) -> None:
-        if (failure := next(rounds)) is not None:
-            raise failure
+        raise next(failures)
 
     monkeypatch.setattr(reader, "_session_loop", session_loop)
-    await reader._serve_through_withdrawals(None, 1, 99)
-    assert next(rounds, "all used") == "all used"
+    with pytest.raises(OSError, check=lambda failure: type(failure) is OSError):
+        await reader._serve_through_withdrawals(None, 1, 99)
 
 
 async def test_hybrid_is_what_runs_on_this_trio() -> None:

@@ -16,6 +16,7 @@ import trio
 
 from tests.support.memory_vfs import MemoryVfs, MemoryVolume
 from vexfs_fuse.config import Config
+from vexfs_fuse.fuse import reader
 from vexfs_fuse.observe.recorder import Recorder
 from vexfs_fuse.runtime.daemon import Daemon
 from vexfs_fuse.runtime.settings import MountSettings
@@ -26,6 +27,25 @@ def become(uid: int) -> None:
     os.setgroups([])
     os.setgid(uid)
     os.setuid(uid)
+
+
+def announce_in_vain(every: int) -> None:
+    """Have each so-many-th wait of the hybrid reader end although there is nothing to read."""
+    make_wait: Any = reader._Hybrid._make_wait
+    waits = 0
+
+    def make(*parts: Any) -> Any:
+        wait = make_wait(*parts)
+
+        async def wait_readable(fd: int) -> None:
+            nonlocal waits
+            waits += 1
+            if waits % every:
+                await wait(fd)
+
+        return wait_readable
+
+    reader._Hybrid._make_wait = make  # type: ignore[method-assign, assignment]
 
 
 def main(mountpoint: str, wishes: dict[str, Any]) -> None:
@@ -39,6 +59,8 @@ def main(mountpoint: str, wishes: dict[str, Any]) -> None:
         metrics=None,
         suid=wishes.pop("suid", False),
     )
+    if every := wishes.pop("announce_in_vain", 0):
+        announce_in_vain(every)
     if uid := wishes.pop("uid", 0):
         become(uid)
     vfs = MemoryVfs()
