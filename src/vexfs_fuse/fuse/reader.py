@@ -6,9 +6,9 @@ an epoll_ctl and two epoll_wait, about 15 of the 22 us that a request costs in P
 cheaper parts.
 
 hybrid
-    The reader blocks in poll() on the FUSE device and on trio's epoll descriptor, until trio's next
-    deadline.  An undisturbed request is: poll, read, handler, write.  Trio goes on working: results
-    of threads, sockets and signals show on its descriptor, timers bound the poll.  Needs three
+    The reader blocks in epoll_wait() on the FUSE device and on trio's own epoll descriptor, until
+    trio's next deadline.  An undisturbed request is: wait, read, handler, write.  Trio goes on working: results
+    of threads, sockets and signals show on its descriptor, timers bound the wait.  Needs three
     private attributes of trio, which are tried out before they are relied on.
 polling
     Trio waits only when no request is queued.  Public parts of trio only.
@@ -262,9 +262,12 @@ class _Hybrid:
     def _make_wait(
         self, runner: _Runner, due: set[trio.lowlevel.Task], clock: trio.abc.Clock
     ) -> WaitReadable:
-        """Return the wait as a closure: looked up names would cost a tenth of an idle pass."""
-        poller = select.poll()
-        poller.register(runner.epoll_fd, select.POLLIN)
+        """Return the wait as a closure: looked up names would cost a tenth of an idle pass.
+
+        epoll and not poll, which would queue up at both descriptors and arm a timer each time.
+        """
+        poller = select.epoll()
+        poller.register(runner.epoll_fd, select.EPOLLIN)
         poll = poller.poll
         next_deadline = runner.next_deadline
         sleep_s = clock.deadline_to_sleep_time
@@ -276,7 +279,7 @@ class _Hybrid:
         async def wait_readable(fd: int) -> None:
             nonlocal device, count
             if fd != device:
-                poller.register(fd, select.POLLIN)
+                poller.register(fd, select.EPOLLIN)
                 device = fd
             count += 1
             if due or count >= FAIR_REQUESTS:
@@ -288,10 +291,10 @@ class _Hybrid:
                     continue
                 deadline = next_deadline()
                 if deadline == never:
-                    ready = poll()
+                    ready = poll(None, 2)
                 else:
                     wait_s = sleep_s(deadline)
-                    ready = poll(wait_s * 1_000 + 1) if wait_s > 0 else []
+                    ready = poll(wait_s, 2) if wait_s > 0 else []
                 if len(ready) == 1 and ready[0][0] == fd:
                     return
                 # Trio has work, and there may be a request besides: look again after its pass.
