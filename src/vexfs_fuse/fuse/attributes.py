@@ -27,6 +27,11 @@ class Attributes:
         self.absent = EntryAttributes()
         self.absent.st_ino = 0
         self.absent.entry_timeout = entry_timeout_s
+        self._newborn = EntryAttributes()
+        self._newborn.st_nlink = 1
+        self._newborn.st_blksize = PREFERRED_BYTES
+        self._newborn.attr_timeout = attr_timeout_s
+        self._newborn.entry_timeout = entry_timeout_s
 
     def of(self, entry: Any) -> EntryAttributes:
         """Return the entry's attributes; good until the next call for the same entry."""
@@ -36,6 +41,22 @@ class Attributes:
         if entry.content is not None:
             wire.st_size, wire.st_mtime_ns, wire.st_ctime_ns = self._size_times(entry)
             wire.st_blocks = -(-self._stored(entry) // BLOCK_BYTES)
+        return wire
+
+    def of_newborn(self, entry: Any) -> EntryAttributes:
+        """Return the attributes of a regular file that was made just now; good until the next call.
+
+        Most files change before anybody asks for their attributes, so none are made to be kept.
+        """
+        wire = self._newborn
+        wire.st_ino = entry.ino
+        wire.st_mode = entry.mode
+        wire.st_uid = entry.uid
+        wire.st_gid = entry.gid
+        now = entry.ctime
+        wire.st_atime_ns = now
+        wire.st_mtime_ns = now
+        wire.st_ctime_ns = now
         return wire
 
     def _made(self, entry: Any) -> EntryAttributes:

@@ -49,7 +49,9 @@ class Operations:
             vfs, attr_timeout_s=attr_timeout_s, entry_timeout_s=entry_timeout_s
         )
         self._wire = self._attributes.of
-        self._info = FileInfo()  # copied by pyfuse3 as soon as a handler returns it
+        self._newborn = self._attributes.of_newborn
+        # Copied by pyfuse3 as soon as a handler returns it; whoever answers late needs its own.
+        self._info = FileInfo()
         self._openers: dict[int, int] = {}
 
     def opener(self, handle: int) -> int:
@@ -164,32 +166,36 @@ class Operations:
         """Make a file and open it."""
         created = self._vfs.create(parent, name, mode, flags, who)
         if type(created) in SLOW:
-            return then(created, lambda created: self._created(created, who.pid))
-        return self._created(created, who.pid)
-
-    def _created(self, created: tuple[int, Any], pid: int) -> tuple[FileInfo, EntryAttributes]:
+            return then(created, lambda created: self._created_late(created, who.pid))
         handle, entry = created
-        return self._info_of(handle, pid, direct_io=False, keep_cache=True), self._wire(entry)
+        info = self._info_of(self._info, handle, who.pid, direct_io=False, keep_cache=True)
+        return info, self._newborn(entry)
+
+    def _created_late(self, created: tuple[int, Any], pid: int) -> tuple[FileInfo, EntryAttributes]:
+        handle, entry = created
+        info = self._info_of(FileInfo(), handle, pid, direct_io=False, keep_cache=True)
+        return info, self._wire(entry)
 
     def open(self, ino: int, flags: int, who: RequestContext) -> Any:
         """Open a file; `flags` may have O_TRUNC, which the kernel leaves to us."""
         opened = self._vfs.open(ino, flags, who)
         if type(opened) in SLOW:
-            return then(opened, lambda opened: self._opened(opened, who.pid))
-        return self._opened(opened, who.pid)
+            return then(opened, lambda opened: self._opened(FileInfo(), opened, who.pid))
+        return self._opened(self._info, opened, who.pid)
 
-    def _opened(self, opened: tuple[int, bool, bool], pid: int) -> FileInfo:
+    def _opened(self, info: FileInfo, opened: tuple[int, bool, bool], pid: int) -> FileInfo:
         handle, direct_io, keep_cache = opened
         if direct_io:
             self._recorder.events["direct_io"] += 1
         elif keep_cache:
             self._recorder.events["keep_cache"] += 1
-        return self._info_of(handle, pid, direct_io=direct_io, keep_cache=keep_cache)
+        return self._info_of(info, handle, pid, direct_io=direct_io, keep_cache=keep_cache)
 
-    def _info_of(self, handle: int, pid: int, *, direct_io: bool, keep_cache: bool) -> FileInfo:
+    def _info_of(
+        self, info: FileInfo, handle: int, pid: int, *, direct_io: bool, keep_cache: bool
+    ) -> FileInfo:
         if len(self._openers) < OPENERS_MAX:
             self._openers[handle] = pid
-        info = self._info
         info.fh = handle
         info.direct_io = direct_io
         info.keep_cache = keep_cache
