@@ -4,6 +4,7 @@ Whatever is here can be dropped at any time: the view (its overlay of uncommitte
 it too.  Bounds: `nodes_max` and `names_max`.  Only `volume/apply.py` calls what changes.
 """
 
+import stat
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Protocol
@@ -110,7 +111,7 @@ class Tree:
         if len(self.nodes) >= self.nodes_max:
             self._evict_nodes()
         self.nodes[node.ino] = node
-        if node.is_dir:
+        if node.mode & 0o170000 == stat.S_IFDIR:
             node.names = {}
             node.complete = True
             self._named[node.ino] = node

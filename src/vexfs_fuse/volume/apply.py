@@ -23,6 +23,7 @@ from vexfs_fuse.volume.vectors import Vectors
 
 CAPABILITY = b"security.capability"
 TYPE_MASK = 0o170000
+NO_PARENT = Inode(0)
 
 
 class Applier:
@@ -70,7 +71,7 @@ class Applier:
     def _created(self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.Created) -> Node:
         parent_ino, name, mode, uid, gid, rdev, target, xattrs = change
         tree = self.tree
-        parent = tree.node(Inode(parent_ino))
+        parent = tree.node(parent_ino)
         kind = mode & TYPE_MASK
         is_dir = kind == stat.S_IFDIR
         node = Node(
@@ -87,7 +88,7 @@ class Applier:
             time_ns,
             time_ns,
             0,
-            Inode(parent_ino) if is_dir else Inode(0),
+            parent_ino if is_dir else NO_PARENT,
             target,
             0,
         )
@@ -96,7 +97,7 @@ class Applier:
             for key, value in xattrs:
                 self._put_xattr(node, key, value)
         if ino >= self.next_inode:
-            self.next_inode = Inode(ino + 1)
+            self.next_inode = ino + 1  # type: ignore[assignment]  # calling Inode() takes 60 ns
         tree.view.touch(parent)
         tree.set_entry(parent, name, Dentry(ino, lsn, kind))
         parent.children += 1
@@ -107,7 +108,7 @@ class Applier:
         return node
 
     def _linked(self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.Linked) -> Node:
-        node, parent = self.tree.node(ino), self.tree.node(Inode(change.parent))
+        node, parent = self.tree.node(ino), self.tree.node(change.parent)
         self._changes(node, time_ns)
         node.nlink += 1
         self.orphans.discard(ino)
@@ -116,7 +117,7 @@ class Applier:
 
     def _unlinked(self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.Unlinked) -> Node:
         tree = self.tree
-        node, parent = tree.node(ino), tree.node(Inode(change.parent))
+        node, parent = tree.node(ino), tree.node(change.parent)
         tree.view.touch(parent)
         tree.remove_entry(parent, change.name)
         parent.children -= 1
@@ -130,11 +131,11 @@ class Applier:
     def _renamed(self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.Renamed) -> Node:
         tree = self.tree
         node = tree.node(ino)
-        old, new = tree.node(Inode(change.parent)), tree.node(Inode(change.new_parent))
+        old, new = tree.node(change.parent), tree.node(change.new_parent)
         kept = None
         if change.replaced:
             kept = tree.entry(new, change.new_name)
-            replaced = tree.node(Inode(change.replaced))
+            replaced = tree.node(change.replaced)
             tree.view.touch(new)
             new.children -= 1
             if replaced.is_dir:
@@ -152,8 +153,8 @@ class Applier:
 
     def _exchanged(self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.Exchanged) -> Node:
         tree = self.tree
-        node, other = tree.node(ino), tree.node(Inode(change.other))
-        old, new = tree.node(Inode(change.parent)), tree.node(Inode(change.new_parent))
+        node, other = tree.node(ino), tree.node(change.other)
+        old, new = tree.node(change.parent), tree.node(change.new_parent)
         here, there = tree.entry(old, change.name), tree.entry(new, change.new_name)
         assert here is not None
         assert there is not None

@@ -4,8 +4,10 @@ Times are those of the journal record.  A record is immutable: a NamedTuple, bec
 0.4 us against 1.3 us for a frozen dataclass (`docs/decisions/records-are-named-tuples.md`).
 """
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Final, NamedTuple
+
+from vexfs_fuse.units import Inode
 
 
 class Formatted(NamedTuple):
@@ -19,7 +21,7 @@ class Formatted(NamedTuple):
 class Created(NamedTuple):
     """A new inode under a new name.  `xattrs` are the access lists that it inherits, as [name, value]."""
 
-    parent: int
+    parent: Inode
     name: bytes
     mode: int
     uid: int
@@ -32,35 +34,35 @@ class Created(NamedTuple):
 class Linked(NamedTuple):
     """A further name for the inode."""
 
-    parent: int
+    parent: Inode
     name: bytes
 
 
 class Unlinked(NamedTuple):
     """A name is gone, of whatever kind; the inode with its last link once nobody uses it."""
 
-    parent: int
+    parent: Inode
     name: bytes
 
 
 class Renamed(NamedTuple):
     """The inode goes by another name; `replaced` is the inode that had it, or 0."""
 
-    parent: int
+    parent: Inode
     name: bytes
-    new_parent: int
+    new_parent: Inode
     new_name: bytes
-    replaced: int
+    replaced: Inode
 
 
 class Exchanged(NamedTuple):
     """The inode and `other` swap their names."""
 
-    parent: int
+    parent: Inode
     name: bytes
-    new_parent: int
+    new_parent: Inode
     new_name: bytes
-    other: int
+    other: Inode
 
 
 class AttributesSet(NamedTuple):
@@ -268,9 +270,24 @@ class Kinds:
     )
     SEARCH: ClassVar[tuple[type, ...]] = (Searched,)
     SYSTEM: ClassVar[tuple[type, ...]] = (Mounted, Unmounted, Repaired)
-    BY_NAME: ClassVar[dict[str, type]] = {kind.__name__: kind for kind in FILESYSTEM + VECTOR + SEARCH + SYSTEM}
+    BY_NAME: ClassVar[dict[str, type]] = {
+        kind.__name__: kind for kind in FILESYSTEM + VECTOR + SEARCH + SYSTEM
+    }
+
+
+def _made_by_literal(kind: Any) -> Callable[..., dict[str, Any]]:
+    """Return a function from a kind's fields to its body.
+
+    A literal over local variables takes 0.4 us for eight fields, `dict(zip(...))` 0.9.
+    """
+    items = ", ".join(f"{name!r}: {name}" for name in kind._fields)
+    made: Callable[..., dict[str, Any]] = eval(f"lambda {', '.join(kind._fields)}: {{{items}}}")
+    return made
+
+
+_BODIES: Final = {kind: _made_by_literal(kind) for kind in Kinds.BY_NAME.values()}
 
 
 def body(change: Change) -> dict[str, Any]:
     """Return the journal body of a change."""
-    return dict(zip(change._fields, change, strict=True))
+    return _BODIES[change.__class__](*change)

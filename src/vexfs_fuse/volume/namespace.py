@@ -31,6 +31,8 @@ NO_REPLACE, EXCHANGE = 1, 2
 PURGE_SLICE: Final = 64
 """Inodes that one record lets go of: about a millisecond."""
 
+NO_INODE: Final = Inode(0)
+
 _SPECIAL = {
     stat.S_IFREG,
     stat.S_IFDIR,
@@ -246,7 +248,7 @@ class Namespace:
             self._files.flush(node)
         self._writer.admit()
         change = Renamed(
-            parent_ino, name, new_parent_ino, new_name, replaced.ino if replaced else 0
+            parent_ino, name, new_parent_ino, new_name, replaced.ino if replaced else NO_INODE
         )
         self._writer.commit(node.ino, change, who)
         if replaced is not None:
