@@ -22,6 +22,7 @@ from vexfs_fuse.observe.log import start_logging
 from vexfs_fuse.observe.metrics import exposition
 from vexfs_fuse.observe.recorder import Recorder
 from vexfs_fuse.observe.summary import requests_summary
+from vexfs_fuse.runtime.allocator import keep_buffers
 from vexfs_fuse.runtime.durability import promise
 from vexfs_fuse.runtime.garbage import settle_garbage
 from vexfs_fuse.runtime.scrape import serve_metrics
@@ -197,6 +198,7 @@ class Daemon:
         wishes = WISHES if self._settings.init_relay else None
         await self._session.mount(guard, wishes=wishes, best_reader=Way(self._settings.reader))
         settle_garbage()
+        keep_buffers()
 
     async def _announce(self) -> None:
         """Tell whoever started us that the mount answers.
