@@ -6,8 +6,9 @@ candidates.  Knows no paths of queries and no directories of results; that is `v
 
 import fnmatch
 import stat
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -33,6 +34,10 @@ from vexfs_fuse.volume.query import Query
 from vexfs_fuse.volume.vectors import Vectors
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+MASKS_MAX: Final = 16
+"""Answers to "which rows may be found" that are kept, a byte a row each."""
 
 
 class Hit(NamedTuple):
@@ -73,6 +78,7 @@ class Search:
         self._size_times = size_times
         self._tree = catalogue.tree
         self._row_slots: dict[str, _RowSlots] = {}
+        self._masks: OrderedDict[Any, tuple[tuple[int, int], Bools]] = OrderedDict()
 
     def space(self, name: str) -> Space:
         """Return a space that has vectors.
@@ -110,11 +116,9 @@ class Search:
             raise InvalidArgument(
                 f"{len(vector)} dimensions, and space {space_name} has {space.dimensions}"
             )
-        slots = self._slots(space)
-        mask = self._mask(slots, query, scope, who)
-        if exclude is not None:
-            mask &= self._catalogue.inode[slots] != exclude
-        candidates = int(np.count_nonzero(mask))
+        mask = self._candidates(space, query, scope, who, exclude)
+        count = int(np.count_nonzero(mask))
+        candidates = None if count == len(space) else mask
 
         def finish(found: Hits | Pending[Hits]) -> Outcome | Pending[Outcome]:
             if isinstance(found, Pending):
@@ -126,11 +130,30 @@ class Search:
                 space_name,
                 space.model,
                 found.ef,
-                candidates,
+                count,
                 space.recall.recall,
             )
 
-        return finish(space.search(vector, query.k, mask=mask, mode=mode))
+        return finish(space.search(vector, query.k, mask=candidates, mode=mode))
+
+    def _candidates(
+        self, space: Space, query: Query, scope: Inode, who: Identity, exclude: Inode | None
+    ) -> Bools:
+        """Return which rows may be found; the same answer serves until something changes."""
+        slots = self._slots(space)
+        key = (space.name, scope, who, query._replace(k=0, min_score=None, like=None, vec=None))
+        stamp = (self._catalogue.generation, space.generation)
+        known = self._masks.get(key)
+        if known is None or known[0] != stamp:
+            mask = self._mask(slots, query, scope, who) & space.rows.live[: space.rows.limit]
+            self._masks[key] = known = (stamp, mask)
+        self._masks.move_to_end(key)
+        while len(self._masks) > MASKS_MAX:
+            self._masks.popitem(last=False)
+        if exclude is None:
+            return known[1]
+        kept: Bools = known[1] & (space.rows.inos[: space.rows.limit] != exclude)
+        return kept
 
     def _slots(self, space: Space) -> Slots:
         row_slots = self._row_slots.get(space.name)

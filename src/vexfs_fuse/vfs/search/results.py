@@ -51,7 +51,7 @@ class ResultSet:
             "k": self.query.k,
             "hits": len(self.shown),
             "plan": outcome.plan,
-            "exact": outcome.plan != "ann",
+            "exact": outcome.plan in {"exact", "names"},
             "space": outcome.space,
             "model": outcome.model,
             "ef": outcome.ef,
