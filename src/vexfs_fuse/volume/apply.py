@@ -265,6 +265,7 @@ class Applier:
 
     def _purge(self, ino: Inode) -> None:
         node = self.tree.node(ino)
+        self.view.touch(node)  # a commit under way must get the row as it still is
         self.orphans.discard(ino)
         self.vectors.forget(ino)
         self._take_extents(node, self.contents.forget(node), ())

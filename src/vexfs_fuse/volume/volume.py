@@ -20,12 +20,12 @@ from vexfs_fuse.storage.segments import Segments
 from vexfs_fuse.storage.state import State
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.tree.tree import Tree
-from vexfs_fuse.units import NAME_BYTES_MAX, NS_PER_S, Inode, Lsn
+from vexfs_fuse.units import NAME_BYTES_MAX, NS_PER_S, ROOT, Inode, Lsn
 from vexfs_fuse.vectors.upkeep import Built
 from vexfs_fuse.volume.apply import Applier
 from vexfs_fuse.volume.attributes import AttributeChanges
 from vexfs_fuse.volume.batch import Batch
-from vexfs_fuse.volume.changes import IndexBuilt
+from vexfs_fuse.volume.changes import IndexBuilt, Unmounted
 from vexfs_fuse.volume.compaction import Compactor
 from vexfs_fuse.volume.contents import Contents
 from vexfs_fuse.volume.files import Files
@@ -104,6 +104,7 @@ class Volume:
         self._committing: Any = None  # the state commit under way, None between two
         self._commit_ready = False  # whether its journal prefix is durable
         self._committed_at_s = clock.monotonic_s()
+        self._drop_journal: Callable[[], None] | None = None  # removes files nobody needs
 
     # -- group commit --------------------------------------------------------------------------
 
@@ -156,6 +157,12 @@ class Volume:
         if segments is None and journal is None:
             return None
         return Batch(lsn, segments, journal)
+
+    def _begin_commit(self, lsn: Lsn) -> None:
+        """Freeze the state as of `lsn`, the last record there is, when a commit of it is due."""
+        if self._committing is None and self._checkpoint_is_due():
+            self._committing = self.view.freeze(lsn)
+            self._commit_ready = lsn <= self.durable_lsn
 
     def settle(self, batch: Batch, error: BaseException | None) -> None:
         """Take note that a batch has run; after an error the volume is read-only."""
@@ -235,8 +242,7 @@ class Volume:
         resumed before the next step.  Ends when nothing is due.
         """
         yield from self._purge_quietly()
-        if self._commit_ready:
-            yield from self._commit_state()
+        yield from self._commit_state()
         if self.failure is None:
             yield from self.compactor.steps()
             yield from self._tend_indexes()
@@ -264,6 +270,8 @@ class Volume:
             log.warning("inodes without names cannot be let go of: %s", full)
 
     def _commit_state(self) -> Iterator[Pending[None] | None]:
+        if not self._commit_ready:
+            return
         commit = self._committing
         try:
             while not commit.step():
@@ -276,6 +284,9 @@ class Volume:
             yield None
         if self._committing is None:
             yield Pending(_caught(self.view.checkpoint), self._state_checkpointed)
+        if self._drop_journal is not None:
+            drop, self._drop_journal = self._drop_journal, None
+            yield Pending(_caught(drop), _told)
 
     def _state_committed(self, error: VexfsError | None) -> None:
         if error is not None:
@@ -302,8 +313,7 @@ class Volume:
             keep_bytes=self.config.journal_keep_bytes,
             keep_since_ns=keep_since,
         )
-        if drop is not None:
-            drop()
+        self._drop_journal = drop
 
     # -- the whole -----------------------------------------------------------------------------
 
@@ -328,11 +338,12 @@ class Volume:
             pass
         for _ in self._purge_quietly():
             pass
-        self._committed_at_s = -CHECKPOINT_S
-        self._run_batches()
-        for step in self.maintain():
-            if step is not None:
-                step.resume(step.work())
+        for _ in range(2):  # the commit that is under way, and what has come after its beginning
+            self._committed_at_s = -CHECKPOINT_S
+            self._run_batches()
+            for step in self._commit_state():
+                if step is not None:
+                    step.resume(step.work())
 
     def _run_batches(self) -> None:
         while self.failure is None and (batch := self.seal()) is not None:
@@ -368,6 +379,7 @@ class Volume:
             },
             "pool": self.contents.statistics(),
             "state": {"uncommitted_rows": self.view.dirty_count, **self.tree.statistics()},
+            "spaces": self.applier.vectors.statistics(),
             "disk": {"free": self.disk.free_bytes(), "total": self.disk.total_bytes()},
         }
 
@@ -375,6 +387,7 @@ class Volume:
         """Make everything durable and let go of the store."""
         try:
             if self.failure is None:
+                self.writer.note(ROOT, Unmounted())
                 self.commit_all()
         finally:
             self.view.close()
@@ -382,6 +395,12 @@ class Volume:
             self.segments.close()
             for release in self.on_close:
                 release()
+
+
+def _told(error: VexfsError | None) -> None:
+    """Tell of old files that could not be removed; they go at the next time."""
+    if error is not None:
+        log.warning("old journal files cannot be removed now: %s", error)
 
 
 def _caught(work: Callable[[], Any]) -> Callable[[], VexfsError | None]:
