@@ -74,6 +74,10 @@ class _Inode:
             _apply(self.durable, write)
         self.unsynced.clear()
 
+    def copy(self) -> "_Inode":
+        content = self.content
+        return _Inode(bytearray(content), bytearray(content), [], self.reserved_end)
+
     def crashed(self, rng: Random) -> "_Inode":
         """What may be left: see the module."""
         last_kept = _pick_last_kept(self.unsynced, rng)
@@ -161,6 +165,14 @@ class SimulatedDisk:
                 left._names[name] = inode and inode.crashed(rng)
         left._durable_names = dict(left._names)
         return left
+
+    def copy(self) -> "SimulatedDisk":
+        """Return a disk with all that programs see on this one, durable."""
+        twin = SimulatedDisk(self.capacity_bytes)
+        for name, inode in self._names.items():
+            twin._names[name] = inode and inode.copy()
+        twin._durable_names = dict(twin._names)
+        return twin
 
     def contents(self, name: str) -> bytes:
         """Return a file's bytes as a program would read them now."""

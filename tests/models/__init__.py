@@ -1,0 +1,1 @@
+"""Reference models: what the core must do, in the simplest words."""
