@@ -1,5 +1,7 @@
 """What only the local disk can show; the rest is in tests/contracts/test_disk_contract.py."""
 
+import fcntl
+import mmap
 import os
 import stat
 from collections.abc import Sequence
@@ -10,7 +12,13 @@ import pytest
 
 from vexfs_fuse.errors import NoSpace, StoreFailed
 from vexfs_fuse.storage import disk as disk_module
-from vexfs_fuse.storage.disk import LocalDisk, LocalFile
+from vexfs_fuse.storage.disk import (
+    BLOCK_BYTES,
+    DIRECT_BYTES_MIN,
+    Buffer,
+    LocalDisk,
+    LocalFile,
+)
 
 
 def test_nobody_else_may_read_the_store(tmp_path: Path) -> None:
@@ -47,6 +55,68 @@ def test_without_fallocate_the_free_space_is_asked(
     with pytest.raises(NoSpace):
         file.reserve(0, disk.total_bytes() * 2)
     file.close()
+
+
+def blocks(number: int) -> memoryview:
+    """Return `number` blocks of random bytes in aligned memory."""
+    memory = memoryview(mmap.mmap(-1, number * BLOCK_BYTES))
+    memory[:] = os.urandom(len(memory))
+    return memory
+
+
+@pytest.fixture
+def mixed() -> list[Buffer]:
+    """What a segment gets: small frames, blocks, large frames of which one ends within a block."""
+    many = DIRECT_BYTES_MIN // BLOCK_BYTES
+    odd = blocks(many + 1)[: DIRECT_BYTES_MIN + 123]
+    return [os.urandom(BLOCK_BYTES - 5), blocks(many), b"", blocks(1), odd, b"end", blocks(many)]
+
+
+def test_large_buffers_go_past_the_page_cache_and_arrive(
+    tmp_path: Path, mixed: list[Buffer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directly: list[int] = []
+    write = LocalFile._write_directly
+
+    def noted(self: LocalFile, buffers: Sequence[Buffer], offset: int) -> bool:
+        done = write(self, buffers, offset)
+        directly.extend([offset, sum(map(len, buffers))] if done else [])
+        return done
+
+    monkeypatch.setattr(LocalFile, "_write_directly", noted)
+    file = LocalDisk(tmp_path).create("a")
+    file.pwritev(mixed, 5)
+    file.close()
+    assert (tmp_path / "a").read_bytes() == b"\0" * 5 + b"".join(mixed)
+    assert directly in ([], [BLOCK_BYTES, 2 * DIRECT_BYTES_MIN + BLOCK_BYTES])
+
+
+@pytest.mark.parametrize("refuses", ["open", "pwritev"])
+def test_a_file_system_that_takes_nothing_directly_gets_it_otherwise(
+    tmp_path: Path, mixed: list[Buffer], monkeypatch: pytest.MonkeyPatch, refuses: str
+) -> None:
+    call = getattr(os, refuses)
+
+    def refuse(target: Any, *rest: Any) -> Any:
+        if refuses == "open" and rest[0] & os.O_DIRECT:
+            raise OSError(22, "Invalid argument")
+        if refuses == "pwritev" and fcntl.fcntl(target, fcntl.F_GETFL) & os.O_DIRECT:
+            raise OSError(22, "Invalid argument")
+        return call(target, *rest)
+
+    monkeypatch.setattr(os, refuses, refuse)
+    file = LocalDisk(tmp_path).create("a")
+    file.pwritev(mixed, 5)
+    file.close()
+    assert (tmp_path / "a").read_bytes() == b"\0" * 5 + b"".join(mixed)
+
+
+def test_memory_that_is_not_aligned_is_written_all_the_same(tmp_path: Path) -> None:
+    data = memoryview(os.urandom(DIRECT_BYTES_MIN + 8))[8:]
+    file = LocalDisk(tmp_path).create("a")
+    file.pwritev([data], 0)
+    file.close()
+    assert (tmp_path / "a").read_bytes() == data
 
 
 def test_short_writes_are_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -518,7 +518,7 @@ def test_only_the_last_segment_is_kept_open_for_writing(tmp_path: Path) -> None:
         stage(segments, noise(BIG))
     write_out(segments)
     links = (path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
-    assert [path.name for path in links if path.is_relative_to(tmp_path)] == ["5.seg"]
+    assert {path.name for path in links if path.is_relative_to(tmp_path)} == {"5.seg"}
     segments.close()
 
 
@@ -534,3 +534,13 @@ def test_a_dropped_segment_is_gone_for_readers_and_the_account(disk: SimulatedDi
     assert segments.statistics().live_bytes == 0
     assert not disk.exists(FIRST_FILE)
     assert read_all(segments, extents[1]) == noise(BIG)
+
+
+def test_the_data_of_large_frames_begins_at_blocks(disk: SimulatedDisk) -> None:
+    segments = Segments.open(disk, VOLUME)
+    for data in (noise(10), noise(BIG), noise(BIG + 1), noise(100), noise(3 * BIG)):
+        staged = stage(segments, data)
+        assert staged.position % 4096 == 0 or len(data) < BIG
+    write_out(segments)
+    lengths = [frame.header.length for frame in segments.frames(Segment(1))]
+    assert lengths == [10, BIG, BIG + 1, 100, 3 * BIG]

@@ -1,6 +1,7 @@
 """The bytes of a segment file: its header, its frames and their checksums; pure functions.
 
-    segment   header (48 bytes), then frames, each starting at a multiple of 8
+    segment   header (48 bytes), then frames, each starting at a multiple of 8; before a frame of
+              64 KiB or more, zeros, so that its data starts at a multiple of 4096
     header    8s magic, u32 revision, u32 header bytes, 16s volume id, u64 segment, u64 check
     frame     4s magic, u32 data bytes, u64 check, u64 inode, u64 offset in the file,
               a u64 checksum for each 64 KiB of data (the last may be shorter), data, zeros

@@ -5,6 +5,7 @@ writer thread, and settled on the loop.  A staged frame is readable at once.  No
 which file a byte belongs to now: that the extents say, and `count` keeps the sum of what they hold.
 """
 
+import mmap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from vexfs_fuse.errors import CorruptData, StoreFailed
 from vexfs_fuse.storage import frames
-from vexfs_fuse.storage.disk import Buffer, Disk
+from vexfs_fuse.storage.disk import BLOCK_BYTES, Buffer, Disk
 from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.segment_files import SegmentFiles, SegmentGone
 from vexfs_fuse.storage.segment_queue import (
@@ -144,30 +145,43 @@ class Segments:
         prefix_bytes = frames.prefix_bytes(length)
         padding = frames.padding_bytes(prefix_bytes + length)
         size = prefix_bytes + length + padding
-        active = self._tail.room(size)
-        start = active.end
+        is_large = length >= COPIED_BYTES
+        active = self._tail.room(size + BLOCK_BYTES if is_large else size)
+        # Large frames are written directly from the pool, which takes data on a block's border.
+        gap = -(active.end + prefix_bytes) % BLOCK_BYTES if is_large else 0
+        start = active.end + gap
         sums = frames.sums_of(buffers)
         prefix = frames.frame_prefix(inode, offset, length, sums, active.seed, start)
-        position = start + prefix_bytes
-        self._queue.go_on_at(active.segment, active.file, start)
-        parts: list[Buffer] = [prefix, *buffers, _ZEROS[:padding]]
-        copy = self._queue.copy(parts, size) if length < COPIED_BYTES else None
+        head = _in_blocks(gap, prefix) if is_large else prefix
+        self._queue.go_on_at(active.segment, active.file, active.end)
+        self._enqueue(
+            (active.segment, start + prefix_bytes),
+            [head, *buffers, _ZEROS[:padding]],
+            gap + size,
+            release,
+        )
+        self._frames_staged += 1
+        self._bytes_staged += length
+        active.end = start + size
+        return Staged(active.segment, start + prefix_bytes, length, sums)
+
+    def _enqueue(
+        self, key: FrameKey, parts: list[Buffer], size: int, release: Callable[[], None]
+    ) -> None:
+        """Queue a frame; only large ones stay where they are, unless memory for copies ran out."""
+        head, *data, padding = parts
+        is_small = sum(map(len, data)) < COPIED_BYTES
+        copy = self._queue.copy(parts, size) if is_small else None
         if copy is None:
             self._queue.keep(parts, size)
             self._queue.batch.releases.append(release)
-            data = parts[1:-1]
         else:
             self._frames_copied += 1
-            data = [copy[prefix_bytes : prefix_bytes + length]]
-        key = (active.segment, position)
+            data = [copy[len(head) : size - len(padding)]]
         self._staged[key] = data
         self._queue.batch.frames.append(key)
-        self._frames_staged += 1
-        self._bytes_staged += length
-        active.end += size
         if copy is not None:
             release()
-        return Staged(active.segment, position, length, sums)
 
     def seal(self) -> SegmentBatch | None:
         """Return what is to be written and synced, for the writer thread; None for nothing."""
@@ -334,6 +348,16 @@ class Segments:
         if count < len(target):
             self._mismatches += 1
             raise CorruptData(_place(extent, low + count))
+
+
+def _in_blocks(gap: int, prefix: bytes) -> Buffer:
+    """Return zeros and a frame's prefix; in whole blocks of memory if they are that long."""
+    size = gap + len(prefix)
+    if size % BLOCK_BYTES:
+        return bytes(gap) + prefix
+    blocks = memoryview(mmap.mmap(-1, size))
+    blocks[gap:] = prefix
+    return blocks
 
 
 def _gather(target: memoryview, buffers: Sequence[Buffer], start: int) -> None:
