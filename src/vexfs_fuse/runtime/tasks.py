@@ -17,6 +17,9 @@ MAINTENANCE_PAUSE_S: Final = 0.25
 BUSY_SHARE: Final = 4
 """While requests come, a slice of maintenance is followed by this many times its length without."""
 
+PAUSE_MAX_S: Final = 1.0
+"""Even if a slice had to wait long for the disk."""
+
 HEARTBEAT_S: Final = 1.0
 
 
@@ -52,17 +55,16 @@ class Maintenance:
         """Do everything that is due now."""
         began = perf_counter()
         for step in self._volume.maintain():
-            slice_s = perf_counter() - began
             if step is not None:
                 step.resume(await self._workers.run(step.work))
-            await self._give_way(slice_s)
+            await self._give_way(perf_counter() - began)
             began = perf_counter()
 
     async def _give_way(self, slice_s: float) -> None:
         if self._is_idle() or self._volume.is_urgent:
             await trio.lowlevel.checkpoint()
         else:
-            await trio.sleep(BUSY_SHARE * slice_s)
+            await trio.sleep(min(BUSY_SHARE * slice_s, PAUSE_MAX_S))
 
     def _is_idle(self) -> bool:
         """Whether no request was answered since the last call."""
