@@ -150,9 +150,7 @@ class Volume:
         if self.failure is not None:
             return None
         lsn = self.logged_lsn
-        if self._committing is None and self._checkpoint_is_due():
-            self._committing = self.view.freeze(lsn)
-            self._commit_ready = lsn <= self.durable_lsn
+        self._begin_commit(lsn)
         segments, journal = self.segments.seal(), self.journal.seal()
         if segments is None and journal is None:
             return None
