@@ -10,6 +10,8 @@ from typing import Final
 
 import pyfuse3
 
+from vexfs_fuse.fuse.affinity import Follower
+
 STOP_S: Final = 1.0
 
 _log = logging.getLogger(__name__)
@@ -18,7 +20,8 @@ _log = logging.getLogger(__name__)
 class Invalidation:
     """A queue of inodes to forget; the thread starts with the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, follower: Follower) -> None:
+        self._follower = follower
         self._inodes: SimpleQueue[int | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -30,6 +33,7 @@ class Invalidation:
         self._inodes.put(ino)
 
     def _work(self) -> None:
+        self._follower.free_worker()
         while (ino := self._inodes.get()) is not None:
             try:
                 pyfuse3.invalidate_inode(ino)

@@ -21,7 +21,7 @@ from vexfs_fuse.fuse.session import WISHES, Session
 from vexfs_fuse.observe.log import start_logging
 from vexfs_fuse.observe.metrics import exposition
 from vexfs_fuse.observe.recorder import Recorder
-from vexfs_fuse.observe.summary import requests_summary
+from vexfs_fuse.observe.summary import requests_summary, searches_summary
 from vexfs_fuse.runtime.allocator import keep_buffers
 from vexfs_fuse.runtime.durability import promise
 from vexfs_fuse.runtime.garbage import settle_garbage
@@ -82,6 +82,7 @@ def _vfs(volume: Volume, settings: MountSettings, daemon: "Daemon") -> Vfs:
         clock=volume.clock,
         journal=volume.journal,
         status=daemon.status,
+        spaces=volume.applier.vectors.statistics,
         metrics=daemon.metrics,
         config_toml=lambda: config.toml(settings.origins).encode(),
     )
@@ -94,6 +95,7 @@ def _vfs(volume: Volume, settings: MountSettings, daemon: "Daemon") -> Vfs:
             owner=(os.getuid(), os.getgid()),
             open_real=vfs.open_real,
             changed_behind=daemon.invalidation.forget,
+            counted=daemon.recorder.search,
         )
     )
     promise(config.durability, vfs, volume)
@@ -123,10 +125,10 @@ class Daemon:
         config = settings.config
         self._volume = volume
         self._settings = settings
-        self._recorder = recorder
+        self.recorder = recorder
         self._follower = Follower()
         self._workers = Workers(self._follower)
-        self.invalidation = Invalidation()
+        self.invalidation = Invalidation(self._follower)
         self._syncer = Syncer(volume, self._follower, interval_s=config.commit_interval)
         self._vfs = make_vfs(self)
         self._session = Session(settings.mountpoint, _mount_options(settings), self._negotiated)
@@ -146,13 +148,14 @@ class Daemon:
                 "follows_cpu": self._follower.cpu,
             },
             "mount": self._session.describe(),
-            "requests": requests_summary(self._recorder),
+            "requests": requests_summary(self.recorder),
+            "searches": searches_summary(self.recorder),
             "volume": self._volume.status(),
         }
 
     def metrics(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
-        return exposition(self._recorder, self.status())
+        return exposition(self.recorder, self.status())
 
     async def main(self) -> None:
         """Mount, serve, and end with nothing under way."""
@@ -173,13 +176,13 @@ class Daemon:
 
     async def _serve(self, signals: AsyncIterator[int]) -> None:
         config = self._settings.config
-        maintenance = Maintenance(self._volume, self._workers, self._recorder)
+        maintenance = Maintenance(self._volume, self._workers, self.recorder)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._obey, signals)
             nursery.start_soon(self._announce)
             nursery.start_soon(self._syncer.run)
             nursery.start_soon(self._syncer.relieve, self._workers)
-            nursery.start_soon(heartbeat, self._recorder, self._follower)
+            nursery.start_soon(heartbeat, self.recorder, self._follower)
             nursery.start_soon(serve_metrics, config.metrics, self.metrics)
             nursery.start_soon(maintenance.run)
             await self._session.serve()
@@ -189,12 +192,12 @@ class Daemon:
         config = self._settings.config
         operations = Operations(
             self._vfs,
-            self._recorder,
+            self.recorder,
             attr_timeout_s=config.attr_timeout,
             entry_timeout_s=config.entry_timeout,
         )
         settler = Settling(self._workers, self._syncer)
-        guard = Guard(operations, settler, self._recorder, self._follower)
+        guard = Guard(operations, settler, self.recorder, self._follower)
         wishes = WISHES if self._settings.init_relay else None
         await self._session.mount(guard, wishes=wishes, best_reader=Way(self._settings.reader))
         settle_garbage()

@@ -5,7 +5,6 @@ virtual trees hang in at `virtual`; everything else goes to the volume.
 """
 
 import stat
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
@@ -17,23 +16,16 @@ from vexfs_fuse.errors import (
     NotPermitted,
 )
 from vexfs_fuse.pending import Durable, Pending
-from vexfs_fuse.tree.node import Dentry, Node
+from vexfs_fuse.tree.node import Node
 from vexfs_fuse.tree.permissions import may
 from vexfs_fuse.units import NS_PER_S, Handle, Inode
+from vexfs_fuse.vfs.directories import Directories
 from vexfs_fuse.vfs.handles import Handles, OpenDirectory, OpenFile
 from vexfs_fuse.vfs.virtual import VIRTUAL_FROM, OpenVirtual, VirtualTrees
 from vexfs_fuse.volume.attributes import Attributes
 from vexfs_fuse.volume.vector_changes import PREFIX as VECTOR_PREFIX
 from vexfs_fuse.volume.volume import Space, Volume
 from vexfs_fuse.volume.writer import Caller
-
-DOT_COOKIE: Final = 1
-DOTDOT_COOKIE: Final = 2
-FIRST_COOKIE: Final = 3
-"""Cookies of `.` and `..`; an entry's is FIRST_COOKIE more than the record that made it."""
-
-PAGE_ENTRIES: Final = 512
-"""Entries that one read of a large directory takes from the view."""
 
 DAY_NS: Final = 24 * 3600 * NS_PER_S
 NOTHING: Final = Attributes()
@@ -54,6 +46,7 @@ class Vfs:
         self._attributes = volume.attributes
         self._vectors = volume.vectors
         self._handles = Handles(open_max)
+        self._directories = Directories(volume.tree)
         self._open = self._handles.open
         self._lookups: dict[Inode, int] = {}
         self._atime = atime
@@ -438,39 +431,7 @@ class Vfs:
             raise NotADirectory
         if directory.__class__ is not OpenDirectory:
             return self._virtual_file(directory).listing.after(cookie)
-        return self._entries(directory, cookie)
-
-    def _entries(self, directory: OpenDirectory, cookie: int) -> Iterator[tuple[bytes, Any, int]]:
-        node = directory.node
-        if node.nlink == 0:
-            return
-        if cookie < DOT_COOKIE:
-            yield b".", node, DOT_COOKIE
-        if cookie < DOTDOT_COOKIE:
-            yield b"..", self._tree.node(node.parent), DOTDOT_COOKIE
-        if cookie < FIRST_COOKIE:
-            self._rewind(directory)
-        for name, entry in self._named_after(directory, cookie - FIRST_COOKIE):
-            current = self._tree.entry(node, name) if directory.whole else entry
-            if current is not None and current.cookie == entry.cookie:
-                yield name, self._tree.node(current.ino), entry.cookie + FIRST_COOKIE
-
-    def _rewind(self, directory: OpenDirectory) -> None:
-        listing = self._tree.listing(directory.node)
-        directory.whole = listing is not None
-        directory.entries = listing or []
-        directory.cookies = [entry.cookie for _, entry in directory.entries]
-
-    def _named_after(self, directory: OpenDirectory, cookie: int) -> Iterator[tuple[bytes, Dentry]]:
-        if directory.whole:
-            yield from directory.entries[bisect_right(directory.cookies, cookie) :]
-            return
-        while True:
-            page = self._tree.entries_after(directory.node, max(cookie, 0), PAGE_ENTRIES)
-            yield from page
-            if len(page) < PAGE_ENTRIES:
-                return
-            cookie = page[-1][1].cookie
+        return self._directories.entries(directory, cookie)
 
     def releasedir(self, handle: int) -> None:
         """Close a directory."""

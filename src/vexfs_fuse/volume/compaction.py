@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 LIVE_SHARE_MAX: Final = 0.5
 """A complete segment of which less than this is in use is worth moving."""
 
+ROUNDS_MAX: Final = 5
+"""So often a segment is gone through before what remains counts as unaccounted for."""
+
 Step = Pending[Any] | None
 
 
@@ -85,14 +88,19 @@ class Compactor:
     def _empty(self, segment: Segment) -> Iterator[Step]:
         frames: list[FrameAt] = []
         yield Pending(lambda: self._volume.segments.frames(segment), frames.extend)
+        live = self._volume.segments.live_bytes
         try:
-            for frame in frames:
-                yield from self._move(segment, frame)
+            for _ in range(ROUNDS_MAX):
+                before = live(segment)
+                for frame in frames:
+                    yield from self._move(segment, frame)
+                if not 0 < live(segment) < before:
+                    break  # else a file has changed under way, and what is left of it moves now
         except (CorruptData, NoSpace, SegmentGone) as error:
             log.warning("segment %d cannot be compacted: %s", segment, error)
             self._given_up.add(segment)
             return
-        if self._volume.segments.live_bytes(segment):
+        if live(segment):
             log.warning("segment %d holds bytes in use that no frame accounts for", segment)
             self._given_up.add(segment)
 

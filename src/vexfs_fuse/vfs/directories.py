@@ -1,0 +1,57 @@
+"""Reads real directories in an order that stays right while entries come and go."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Any, Final
+
+from vexfs_fuse.tree.node import Dentry
+from vexfs_fuse.tree.tree import Tree
+from vexfs_fuse.vfs.handles import OpenDirectory
+
+DOT_COOKIE: Final = 1
+DOTDOT_COOKIE: Final = 2
+FIRST_COOKIE: Final = 3
+"""Cookies of `.` and `..`; an entry's is FIRST_COOKIE more than the record that made it."""
+
+PAGE_ENTRIES: Final = 512
+"""Entries that one read of a large directory takes from the view."""
+
+
+class Directories:
+    """Lists the directories of one volume."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+
+    def entries(self, directory: OpenDirectory, cookie: int) -> Iterator[tuple[bytes, Any, int]]:
+        """Yield (name, entry, cookie of the next) from `cookie` on, 0 being the start."""
+        node = directory.node
+        if node.nlink == 0:
+            return
+        if cookie < DOT_COOKIE:
+            yield b".", node, DOT_COOKIE
+        if cookie < DOTDOT_COOKIE:
+            yield b"..", self._tree.node(node.parent), DOTDOT_COOKIE
+        if cookie < FIRST_COOKIE:
+            self._rewind(directory)
+        for name, entry in self._named_after(directory, cookie - FIRST_COOKIE):
+            current = self._tree.entry(node, name) if directory.whole else entry
+            if current is not None and current.cookie == entry.cookie:
+                yield name, self._tree.node(current.ino), entry.cookie + FIRST_COOKIE
+
+    def _rewind(self, directory: OpenDirectory) -> None:
+        listing = self._tree.listing(directory.node)
+        directory.whole = listing is not None
+        directory.entries = listing or []
+        directory.cookies = [entry.cookie for _, entry in directory.entries]
+
+    def _named_after(self, directory: OpenDirectory, cookie: int) -> Iterator[tuple[bytes, Dentry]]:
+        if directory.whole:
+            yield from directory.entries[bisect_right(directory.cookies, cookie) :]
+            return
+        while True:
+            page = self._tree.entries_after(directory.node, max(cookie, 0), PAGE_ENTRIES)
+            yield from page
+            if len(page) < PAGE_ENTRIES:
+                return
+            cookie = page[-1][1].cookie
