@@ -79,6 +79,10 @@ class MountedVolume:
         assert status == 0, f"the daemon ended with {status}\n{self._tail()}"
         self.assert_quiet()
 
+    def ended(self) -> int:
+        """Wait for a daemon that ends by itself; its exit status."""
+        return self._reap()
+
     def kill9(self) -> None:
         """End the daemon as a crash does, and clear its dead mount point, if there is one yet."""
         assert self._daemon is not None

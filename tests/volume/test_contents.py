@@ -352,6 +352,9 @@ def test_nobody_may_write_what_the_disk_could_not_take(files: StoredFiles) -> No
         files.write(node, 90_000, bytes(90_000))
     assert files.contents.size_of(node) == 90_000
     files.flush(node)
+    with pytest.raises(NoSpace):  # it has taken the room now
+        files.write(node, 90_000, bytes(90_000))
+    files.contents.set_room(100_000)
     assert files.write(node, 90_000, bytes(90_000)) == 90_000
 
 

@@ -80,6 +80,7 @@ class Journal:
         "_file_bytes_max",
         "_files",
         "_first",
+        "_headroom_bytes",
         "_lsn",
         "_pack",
         "_reserved",
@@ -91,11 +92,14 @@ class Journal:
         "_volume",
     )
 
-    def __init__(self, disk: Disk, tail: Tail, volume: str, file_bytes_max: int) -> None:
+    def __init__(
+        self, disk: Disk, tail: Tail, volume: str, file_bytes_max: int, headroom_bytes: int
+    ) -> None:
         self._disk = disk
         self._volume = volume
         self._salt = tail.salt
         self._file_bytes_max = file_bytes_max
+        self._headroom_bytes = headroom_bytes
         self._pack = record_packer()
         self._files = tail.files  # durable ones, ascending
         self._file = tail.file  # the last one, where the next batch goes
@@ -117,6 +121,7 @@ class Journal:
         *,
         volume: str = "",
         file_bytes_max: int = FILE_BYTES_MAX,
+        headroom_bytes: int = 0,
         durable_at_least: Lsn = Lsn(0),  # noqa: B008 - a number
         entropy: Callable[[int], bytes] = os.urandom,
         time_ns: int = 0,
@@ -133,6 +138,8 @@ class Journal:
             The volume's id, which every file's header must name.
         file_bytes_max
             The size at which a file is full.
+        headroom_bytes
+            What must stay free on the disk, but for changes that free space.
         durable_at_least
             A record known to have been synced: the one that the state view has applied.
         entropy
@@ -152,7 +159,7 @@ class Journal:
         tail = open_tail(disk, volume, durable_at_least)
         if tail is None:
             tail = _begin(disk, volume, entropy(_SALT_BYTES), time_ns)
-        journal = cls(disk, tail, volume, file_bytes_max)
+        journal = cls(disk, tail, volume, file_bytes_max, headroom_bytes)
         journal._reserve_if_possible()
         return journal
 
@@ -326,13 +333,22 @@ class Journal:
         needed = self._end + size + SYNCED_BYTES_MAX
         usual = needed + FREEING_BYTES
         steps = -(-usual // RESERVE_BYTES) * RESERVE_BYTES
-        for target in (steps, usual, needed) if is_freeing else (steps, usual):
-            if target <= self._reserved or self._is_reserved_through(target):
-                return
+        left = 0 if is_freeing else self._headroom_bytes
+        if (
+            self._is_reserved_through(steps, self._headroom_bytes)
+            or self._is_reserved_through(usual, left)
+            or (is_freeing and self._is_reserved_through(needed, 0))
+        ):
+            return
         raise NoSpace(self._file.name)
 
-    def _is_reserved_through(self, target: int) -> bool:
+    def _is_reserved_through(self, target: int, left_bytes: int) -> bool:
+        """Reserve unless that was done; what is free then must not be less than `left_bytes`."""
+        if target <= self._reserved:
+            return True
         start = max(self._reserved, self._sealed)
+        if left_bytes and self._disk.free_bytes() < target - start + left_bytes:
+            return False
         try:
             self._file.reserve(start, target - start)
         except NoSpace:

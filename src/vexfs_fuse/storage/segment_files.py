@@ -118,6 +118,10 @@ class SegmentFiles:
         finally:
             self.release(segment)
 
+    def free_bytes(self) -> int:
+        """Return the space left on the disk."""
+        return self._disk.free_bytes()
+
     def close(self) -> None:
         """Close every file that is open for reading."""
         with self._lock:

@@ -36,6 +36,7 @@ class SegmentTail:
         volume_id: bytes,
         segment_bytes: int,
         first_free: Segment,
+        headroom_bytes: int,
     ) -> None:
         self.active: Active | None = None
         self.complete: dict[
@@ -46,6 +47,7 @@ class SegmentTail:
         self._volume_id = volume_id
         self._segment_bytes = segment_bytes
         self._first_free = first_free
+        self._headroom_bytes = headroom_bytes
 
     def room(self, size: int) -> Active:
         """Return where `size` bytes can be appended.
@@ -120,6 +122,8 @@ class SegmentTail:
     def _reserve(self, active: Active, size: int) -> None:
         """Have the disk promise `size` bytes at the end, and more when it can."""
         ahead = max(size, min(RESERVED_BYTES, self._segment_bytes - active.end))
+        if self._headroom_bytes and self._files.free_bytes() < ahead + self._headroom_bytes:
+            ahead = size
         try:
             active.file.reserve(active.end, ahead)
         except NoSpace:

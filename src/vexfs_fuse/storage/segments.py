@@ -71,12 +71,19 @@ class Segments:
     """
 
     def __init__(
-        self, disk: Disk, volume_id: bytes, segment_bytes: int, first_free: Segment
+        self,
+        disk: Disk,
+        volume_id: bytes,
+        segment_bytes: int,
+        first_free: Segment,
+        headroom_bytes: int,
     ) -> None:
         self._volume_id = volume_id
         self._files = SegmentFiles(disk)
         self._queue = SegmentQueue()
-        self._tail = SegmentTail(self._files, self._queue, volume_id, segment_bytes, first_free)
+        self._tail = SegmentTail(
+            self._files, self._queue, volume_id, segment_bytes, first_free, headroom_bytes
+        )
         self._staged: dict[FrameKey, Sequence[Buffer]] = {}
         self._live: dict[Segment, int] = {}
         self._unsynced: list[SegmentBatch] = []  # written out, or about to be
@@ -92,6 +99,7 @@ class Segments:
         *,
         segment_bytes: int = SEGMENT_BYTES,
         first_free: Segment = FIRST_SEGMENT,
+        headroom_bytes: int = 0,
         live_bytes: Mapping[Segment, int] | None = None,
     ) -> "Segments":
         """Open the segments of a volume; nothing is written before the first `stage`.
@@ -106,10 +114,12 @@ class Segments:
             The size at which a segment is complete.
         first_free
             The lowest number for a segment that may be made: higher than that of any ever used.
+        headroom_bytes
+            What nothing is reserved of ahead of need.
         live_bytes
             By segment, what the extents hold of it.
         """
-        segments = cls(disk, volume_id, segment_bytes, first_free)
+        segments = cls(disk, volume_id, segment_bytes, first_free, headroom_bytes)
         segments._live.update(live_bytes or {})
         return segments
 
@@ -274,6 +284,12 @@ class Segments:
             if segment not in sizes:
                 sizes[segment] = self._files.size_bytes(segment)
         return [SegmentUse(n, self._live.get(n, 0), sizes[n]) for n in segments]
+
+    @property
+    def reserved_bytes(self) -> int:
+        """What the disk has promised beyond what is staged."""
+        active = self._tail.active
+        return active.reserved - active.end if active is not None else 0
 
     def live_bytes(self, segment: Segment) -> int:
         """Return how many bytes of a segment extents hold."""

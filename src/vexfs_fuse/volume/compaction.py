@@ -14,6 +14,7 @@ from vexfs_fuse.pending import Pending
 from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.segment_files import SegmentGone
 from vexfs_fuse.storage.segment_scan import FrameAt
+from vexfs_fuse.storage.segments import SegmentUse
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import Lsn, Segment
 from vexfs_fuse.volume.changes import ExtentMoved
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 
 LIVE_SHARE_MAX: Final = 0.5
 """A complete segment of which less than this is in use is worth moving."""
+
+SHORT_LIVE_SHARE_MAX: Final = 0.9
+"""The same while the disk is short of room."""
 
 ROUNDS_MAX: Final = 5
 """So often a segment is gone through before what remains counts as unaccounted for."""
@@ -52,21 +56,34 @@ class Compactor:
         self.dropped_segments = 0
 
     def steps(self) -> Iterator[Step]:
-        """Do what is due: drop what is empty, move what is worth it."""
+        """Do what is due: drop what is empty, move what is worth it.
+
+        When the disk is short of room, one segment goes before the next is moved.
+        """
         self._drop_emptied()
-        waiting = {segment for segment, _ in self._waiting}
-        for use in self._volume.segments.uses():
-            if (
-                use.segment in waiting
-                or use.segment in self._given_up
-                or not self._is_settled(use.segment)
-            ):
-                continue
+        worth_it = []
+        for use in self._candidates():
             if use.live_bytes == 0:
                 self._waiting.append((use.segment, self._volume.logged_lsn))
-            elif use.live_bytes < use.size_bytes * LIVE_SHARE_MAX:
-                yield from self._empty(use.segment)
-                return
+            elif use.live_bytes < use.size_bytes * self._live_share_max:
+                worth_it.append(use)
+        if worth_it and not (self._waiting and self._volume.room.is_short):
+            yield from self._empty(min(worth_it, key=_live_share).segment)
+
+    def _candidates(self) -> list[SegmentUse]:
+        """Return the complete segments that nothing was decided about."""
+        waiting = {segment for segment, _ in self._waiting}
+        return [
+            use
+            for use in self._volume.segments.uses()
+            if use.segment not in waiting
+            and use.segment not in self._given_up
+            and self._is_settled(use.segment)
+        ]
+
+    @property
+    def _live_share_max(self) -> float:
+        return SHORT_LIVE_SHARE_MAX if self._volume.room.is_short else LIVE_SHARE_MAX
 
     def _is_settled(self, segment: Segment) -> bool:
         """Whether all its frames are in the file: not before what had been logged when it was full is."""
@@ -90,6 +107,7 @@ class Compactor:
         yield Pending(lambda: self._volume.segments.frames(segment), frames.extend)
         live = self._volume.segments.live_bytes
         try:
+<<<<<<< HEAD
             for _ in range(ROUNDS_MAX):
                 before = live(segment)
                 for frame in frames:
@@ -97,6 +115,13 @@ class Compactor:
                 if not 0 < live(segment) < before:
                     break  # else a file has changed under way, and what is left of it moves now
         except (CorruptData, NoSpace, SegmentGone) as error:
+=======
+            for frame in frames:
+                yield from self._move(segment, frame)
+        except NoSpace:
+            return  # what is left of it moves when there is room
+        except (CorruptData, SegmentGone) as error:
+>>>>>>> af8e36e (Stop writers before the disk is full, so that a full volume can be emptied)
             log.warning("segment %d cannot be compacted: %s", segment, error)
             self._given_up.add(segment)
             return
@@ -164,6 +189,10 @@ class Compactor:
             staged.frame_bytes,
             staged.sums,
         )
+
+
+def _live_share(use: SegmentUse) -> float:
+    return use.live_bytes / use.size_bytes
 
 
 def _nothing_to_release() -> None:

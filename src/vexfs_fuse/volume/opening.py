@@ -20,6 +20,7 @@ from vexfs_fuse.storage.segments import Segments
 from vexfs_fuse.storage.state import State
 from vexfs_fuse.units import ROOT, Inode, Segment
 from vexfs_fuse.volume.changes import Formatted, Kinds, Mounted
+from vexfs_fuse.volume.room import fitting, headroom_bytes
 from vexfs_fuse.volume.volume import Volume
 from vexfs_fuse.volume.writer import SYSTEM, Actor
 
@@ -72,14 +73,16 @@ def assemble(disk: Disk, view: State, identity: Identity, config: Config, clock:
         disk,
         volume=identity.volume,
         durable_at_least=view.applied,
-        file_bytes_max=config.journal_file_bytes,
+        file_bytes_max=fitting(config.journal_file_bytes, disk),
+        headroom_bytes=headroom_bytes(disk),
         time_ns=clock.now_ns(),
     )
     live = view.live_bytes()
     segments = Segments.open(
         disk,
         uuid.UUID(identity.volume).bytes,
-        segment_bytes=config.segment_bytes,
+        segment_bytes=fitting(config.segment_bytes, disk),
+        headroom_bytes=headroom_bytes(disk),
         first_free=Segment(max(live, default=0) + 1),
         live_bytes=live,
     )

@@ -30,6 +30,7 @@ from vexfs_fuse.volume.compaction import Compactor
 from vexfs_fuse.volume.contents import Contents
 from vexfs_fuse.volume.files import Files
 from vexfs_fuse.volume.namespace import Namespace
+from vexfs_fuse.volume.room import Room, fitting
 from vexfs_fuse.volume.search import Search
 from vexfs_fuse.volume.vector_changes import PREFIX as VECTOR_PREFIX
 from vexfs_fuse.volume.vector_changes import VectorChanges
@@ -42,6 +43,9 @@ CHECKPOINT_ROWS: Final = 20_000
 
 CHECKPOINT_S: Final = 10.0
 """After so many seconds the state view commits whatever it has."""
+
+SHORT_CHECKPOINT_S: Final = 1.0
+"""The same while the disk is short of room: segments go only when the view does without them."""
 
 OVERLAY_ROWS_MAX: Final = 400_000
 """Beyond so many uncommitted rows, maintenance goes before requests."""
@@ -87,6 +91,8 @@ class Volume:
         self.clock = clock
         self.tree = Tree(view, nodes_max=config.cache_inodes, names_max=config.cache_names)
         self.contents = Contents(pool, segments, view.extents)
+        self.room = Room(disk, segments)
+        self._look_for_room()
         self.applier = Applier(self.tree, view, self.contents, segments)
         self.writer = Writer(journal, self.applier, clock)
         self.attributes = AttributeChanges(self.tree, self.writer)
@@ -188,6 +194,11 @@ class Volume:
             if node.content is not None:
                 self._flush_quietly(node)
             yield
+        self._look_for_room()
+
+    def _look_for_room(self) -> None:
+        """Let writers know what the disk can take; between two looks they count for themselves."""
+        self.contents.set_room(self.room.look())
 
     def when_pressed(self, relief: Callable[[], None]) -> None:
         """Have `relief` called whenever much of the pool is dirty; it should see to `relieve`."""
@@ -224,7 +235,8 @@ class Volume:
     def _checkpoint_is_due(self) -> bool:
         rows = self.view.dirty_count
         age_s = self.clock.monotonic_s() - self._committed_at_s
-        return rows >= CHECKPOINT_ROWS or (rows > 0 and age_s >= CHECKPOINT_S)
+        age_max_s = SHORT_CHECKPOINT_S if self.room.is_short else CHECKPOINT_S
+        return rows >= CHECKPOINT_ROWS or (rows > 0 and age_s >= age_max_s)
 
     @property
     def is_urgent(self) -> bool:
@@ -308,7 +320,9 @@ class Volume:
         keep_since = self.clock.now_ns() - round(self.config.journal_keep_age * NS_PER_S)
         drop = self.journal.drop_through(
             self.view.durable,
-            keep_bytes=self.config.journal_keep_bytes,
+            keep_bytes=0
+            if self.room.is_short
+            else fitting(self.config.journal_keep_bytes, self.disk),
             keep_since_ns=keep_since,
         )
         self._drop_journal = drop
@@ -316,15 +330,16 @@ class Volume:
     # -- the whole -----------------------------------------------------------------------------
 
     def space(self) -> Space:
-        """Return the store's space, and the inodes in use."""
+        """Return the store's space, and the inodes in use; the headroom is free and not available."""
         total, free = self.disk.total_bytes(), self.disk.free_bytes()
         used = self.view.counts().inodes
         blocks_free = free // BLOCK_BYTES
+        available = max(0, self.room.look() - self.contents.dirty_bytes)
         return Space(
             BLOCK_BYTES,
             total // BLOCK_BYTES,
             blocks_free,
-            blocks_free,
+            min(blocks_free, available // BLOCK_BYTES),
             used + blocks_free,
             blocks_free,
             NAME_BYTES_MAX,

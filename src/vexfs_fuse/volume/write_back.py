@@ -17,6 +17,9 @@ from vexfs_fuse.volume.pages import UNIT_SHIFT, PageTable
 FRAME_BYTES_MAX: Final = MIB
 """The most contents in one frame: as much as the largest page, read back in one go."""
 
+FILE_OVERHEAD_BYTES: Final = 512
+"""What a dirty file takes on the disk besides its bytes: a frame's header, a record, a row."""
+
 INLINE: Final = Segment(0)
 
 Span = tuple[Page, int, int]
@@ -31,7 +34,8 @@ class WriteBack:
     nodes
         The files that have dirty bytes; their nodes must stay in memory.
     room_bytes
-        The most bytes that may be dirty, because the disk could take no more.
+        The most bytes that may be dirty, because the disk could take no more; less by what is
+        staged.
     dirty_bytes, flushed_bytes, flushed_frames, inline_bytes
         Bytes that are dirty now; bytes and frames staged, and bytes inlined, since the start.
     """
@@ -55,7 +59,8 @@ class WriteBack:
         NoSpace
             The disk has no room for them, or had none at the last flush and that still waits.
         """
-        if self.dirty_bytes + size > self.room_bytes or (self._is_full and self.nodes):
+        needed = self.dirty_bytes + size + FILE_OVERHEAD_BYTES * len(self.nodes)
+        if needed > self.room_bytes or (self._is_full and self.nodes):
             raise NoSpace
 
     def begin(self, content: Content, size: int, now_ns: int) -> None:
@@ -128,6 +133,7 @@ class WriteBack:
     def _inline(self, content: Content, start: int, end: int) -> Extent:
         data = b"".join(self._buffers(self._spans(content, start, end)))
         self.inline_bytes += end - start
+        self.room_bytes -= end - start + FILE_OVERHEAD_BYTES
         return Extent(start, end - start, INLINE, 0, 0, end - start, b"", data)
 
     def _stage(self, content: Content, start: int, end: int) -> Extent:
@@ -141,6 +147,7 @@ class WriteBack:
             written()
             raise
         self.flushed_bytes += end - start
+        self.room_bytes -= end - start + FILE_OVERHEAD_BYTES
         self.flushed_frames += 1
         segment, position, frame_bytes, sums = staged
         return Extent(start, end - start, segment, position, 0, frame_bytes, sums)
