@@ -107,21 +107,15 @@ class Compactor:
         yield Pending(lambda: self._volume.segments.frames(segment), frames.extend)
         live = self._volume.segments.live_bytes
         try:
-<<<<<<< HEAD
             for _ in range(ROUNDS_MAX):
                 before = live(segment)
                 for frame in frames:
                     yield from self._move(segment, frame)
                 if not 0 < live(segment) < before:
                     break  # else a file has changed under way, and what is left of it moves now
-        except (CorruptData, NoSpace, SegmentGone) as error:
-=======
-            for frame in frames:
-                yield from self._move(segment, frame)
         except NoSpace:
             return  # what is left of it moves when there is room
         except (CorruptData, SegmentGone) as error:
->>>>>>> af8e36e (Stop writers before the disk is full, so that a full volume can be emptied)
             log.warning("segment %d cannot be compacted: %s", segment, error)
             self._given_up.add(segment)
             return
