@@ -152,12 +152,14 @@ class SpaceDropped(NamedTuple):
 class VectorSet(NamedTuple):
     """A vector of the inode in a space.
 
-    `origin` is 0 for a user's and 1 for an embedder's, `value` little-endian float32.
+    `origin` is 0 for a user's and 1 for an embedder's, `value` little-endian float32; `content` is the
+    `Files.content_sum` of what the vector stands for, None when nobody summed it.
     """
 
     space: int
     origin: int
     value: bytes
+    content: int | None = None
 
 
 class VectorRemoved(NamedTuple):

@@ -7,10 +7,13 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from vexfs_fuse.errors import VexfsError
 from vexfs_fuse.storage import rows
 from vexfs_fuse.storage.rows import Row, Table
 from vexfs_fuse.units import ROOT
+from vexfs_fuse.vectors.codec import DIMENSIONS_MAX
 from vexfs_fuse.volume.changes import Kinds
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ _TABLES: Final[tuple[tuple[Table, str], ...]] = (
     (rows.DENTRIES, "SELECT parent, name, ino, cookie, kind, sum FROM dentries"),
     (rows.XATTRS, "SELECT ino, name, value, sum FROM xattrs"),
     (rows.EXTENTS, "SELECT * FROM extents"),
+    (rows.VECTORS, "SELECT * FROM vectors"),
+    (rows.SPACES, "SELECT * FROM spaces"),
     (rows.SEGMENTS, "SELECT segment, live_bytes, sum FROM segments"),
     (rows.META, "SELECT key, value, sum FROM meta"),
 )
@@ -120,6 +125,31 @@ _RULES: Final[tuple[tuple[str, str], ...]] = (
         " WHERE coalesce(s.live_bytes, 0) != e.held",
     ),
     (
+        "a vector in space {1} belongs to inode {0}, which is no regular file",
+        "SELECT v.ino, v.space FROM vectors v LEFT JOIN nodes n ON n.ino = v.ino"
+        f" WHERE n.ino IS NULL OR n.mode & 61440 != {FILE}",
+    ),
+    (
+        "inode {0} has a vector in space {1}, which does not exist",
+        "SELECT v.ino, v.space FROM vectors v LEFT JOIN spaces s ON s.space = v.space"
+        " WHERE s.space IS NULL",
+    ),
+    (
+        "the vector of inode {0} in space {1} has {2} bytes, the space {3} dimensions",
+        "SELECT v.ino, v.space, length(v.value), s.dim FROM vectors v JOIN spaces s"
+        " ON s.space = v.space WHERE length(v.value) != 4 * s.dim",
+    ),
+    (
+        "the vector of inode {0} in space {1} has the impossible values origin {2}, stale {3}",
+        "SELECT ino, space, origin, stale FROM vectors WHERE origin NOT IN (0, 1)"
+        " OR stale NOT IN (0, 1)",
+    ),
+    (
+        "space {0} has the impossible values dim {1}, metric {2!r}",
+        f"SELECT space, dim, metric FROM spaces WHERE dim NOT BETWEEN 1 AND {DIMENSIONS_MAX}"
+        " OR CAST(metric AS TEXT) NOT IN ('cosine', 'ip', 'l2')",
+    ),
+    (
         "the inode {0} has the impossible values mode {1:o}, {2} links, size {3}",
         "SELECT ino, mode, nlink, size FROM nodes WHERE nlink < 0 OR size < 0 OR ino < 1"
         " OR mode & 61440 NOT IN (4096, 8192, 16384, 24576, 32768, 40960, 49152)",
@@ -177,6 +207,7 @@ def _problems(
             for sentence, sql in _RULES:
                 yield from (sentence.format(*row) for row in volume.view.query(sql))
             yield from _unreachable(volume)
+            yield from _spaces(volume)
     except VexfsError as error:
         yield f"state view: {error}"
     yield from _journal(volume)
@@ -197,6 +228,28 @@ def _unreachable(volume: "Volume") -> Iterator[str]:
     )
     for (ino,) in volume.view.query(sql):
         yield f"directory {ino} cannot be reached from the root"
+
+
+def _spaces(volume: "Volume") -> Iterator[str]:
+    """Compare what searches see with the vectors that are stored."""
+    held = volume.applier.vectors
+    for row in volume.view.spaces().values():
+        name = row.name.decode()
+        space = held.spaces.get(name)
+        if space is None or held.numbers[name] != row.space:
+            yield f"space {name} is stored and not known to searches"
+            continue
+        rows = space.rows
+        found = {
+            (int(rows.inos[at]), int(rows.passages[at])): int(rows.lsns[at])
+            for at in np.flatnonzero(rows.live[: rows.limit])
+        }
+        stored = {
+            (int(ino), passage): vector.lsn
+            for ino, passage, vector in volume.view.space_vectors(row.space)
+        }
+        for (ino, passage), lsn in found.items() ^ stored.items():
+            yield f"space {name}: inode {ino}, passage {passage}, record {lsn} is not both stored and found"
 
 
 def _journal(volume: "Volume") -> Iterator[str]:

@@ -1,6 +1,9 @@
 """Decides what happens to contents: writes, truncations, and when dirty pages reach the journal."""
 
-from typing import Any
+import struct
+from typing import Any, Final
+
+from xxhash import xxh3_64
 
 from vexfs_fuse.errors import FileTooBig, InvalidArgument, NoSpace, ReadOnly
 from vexfs_fuse.pending import Pending, WaitForSpace
@@ -11,6 +14,9 @@ from vexfs_fuse.volume.attributes import AttributeChanges, without_set_id
 from vexfs_fuse.volume.changes import ExtentWritten, Resized
 from vexfs_fuse.volume.contents import Contents
 from vexfs_fuse.volume.writer import SYSTEM, Caller, Writer
+
+EXTENTS_SUMMED_MAX: Final = 1_024
+"""The contents of a file in more extents are not summed: that would hold up the loop."""
 
 
 class Files:
@@ -84,9 +90,29 @@ class Files:
         if content.dirty:
             raise NoSpace
 
+    def content_sum(self, node: Node) -> int | None:
+        """Return an XXH3 over the size, and the places and checksums of the extents; None for too many.
+
+        Two sums of a file that are equal say that its stored bytes were the same.  Other files with the
+        same bytes have other sums when they were written in other pieces.
+        """
+        size, _, _ = self.size_times(node)
+        extents = self._contents.extents(node)
+        if len(extents) > EXTENTS_SUMMED_MAX:
+            return None
+        total = xxh3_64(_SIZE(size))
+        for extent in extents:
+            total.update(_PLACE(extent.offset, extent.length, extent.skip))
+            total.update(extent.sums)
+        return total.intdigest()
+
     def size_times(self, node: Node) -> tuple[int, int, int]:
         """Return size, mtime and ctime (ns) with what has been written and not flushed."""
         content = node.content
         if content is not None and content.dirty:
             return content.size, content.mtime, content.ctime
         return node.size, node.mtime, node.ctime
+
+
+_SIZE: Final = struct.Struct("<q").pack
+_PLACE: Final = struct.Struct("<3q").pack

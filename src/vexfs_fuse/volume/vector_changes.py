@@ -1,13 +1,15 @@
 """Decides what happens to vectors: the extended attributes `user.vexfs.*`, and spaces.
 
 `user.vexfs.vector` is the vector in the space `default`, `user.vexfs.vector.SPACE` in another; beside it
-are attributes that can be read and are never listed, so that copies carry the vector alone.
+are attributes that can be read and are never listed, so that copies carry the vector alone.  The root
+directory has `user.vexfs.space.SPACE` for each space: what it is; set, it makes one; removed, it drops it.
 """
 
 import re
 from typing import Any, Final
 
 from vexfs_fuse.errors import (
+    AccessDenied,
     Exists,
     InvalidArgument,
     NoAttribute,
@@ -16,6 +18,7 @@ from vexfs_fuse.errors import (
     NotSupported,
 )
 from vexfs_fuse.tree.node import Node
+from vexfs_fuse.units import ROOT
 from vexfs_fuse.vectors.codec import DIMENSIONS_MAX, parse, to_raw
 from vexfs_fuse.vectors.metric import Metric
 from vexfs_fuse.vectors.space import Space
@@ -32,7 +35,8 @@ from vexfs_fuse.volume.writer import SYSTEM, Caller, Writer
 
 PREFIX: Final = b"user.vexfs."
 VECTOR: Final = b"vector"
-COMPANIONS: Final = (b"dim", b"space", b"model", b"origin", b"stale")
+SPACE: Final = b"space"
+COMPANIONS: Final = (b"dim", SPACE, b"model", b"origin", b"stale")
 """Attributes that can be read where there is a vector; `.SPACE` may follow as with `vector`."""
 
 USER, AUTO = 0, 1
@@ -56,6 +60,8 @@ class VectorChanges:
         NoAttribute
         """
         what, space_name = _split(name)
+        if node.ino == ROOT and what == SPACE:
+            return self._described(space_name)
         row = self._vectors.stored(node.ino, space_name)
         if row is None:
             raise NoAttribute
@@ -64,7 +70,7 @@ class VectorChanges:
         space = self._vectors.spaces[space_name]
         if what == b"dim":
             return b"%d" % space.dimensions
-        if what == b"space":
+        if what == SPACE:
             return space_name.encode()
         if what == b"model":
             return space.model.encode()
@@ -73,6 +79,12 @@ class VectorChanges:
         if what == b"stale":
             return b"%d" % row.stale
         raise NoAttribute
+
+    def _described(self, name: str) -> bytes:
+        space = self._vectors.spaces.get(name)
+        if space is None:
+            raise NoAttribute
+        return specification(space.dimensions, space.metric.value, space.model).encode()
 
     def listed(self, node: Node) -> list[bytes]:
         """Return the names of the inode's vectors as extended attributes."""
@@ -92,11 +104,14 @@ class VectorChanges:
             Anything but a regular file.
         InvalidArgument
             Not a vector, or not one of this space; says why.
+        Exists
+            There is another space of this name.
         NoSpace, ReadOnly
         """
-        what, space_name = _split(name)
-        if what != VECTOR:
-            raise NotPermitted(f"{name.decode(errors='replace')} only tells")
+        what, space_name = _split_settable(node, name)
+        if node.ino == ROOT and what == SPACE:
+            self._create_as_told(space_name, value, who)
+            return
         if not node.is_file:
             raise NotSupported("vectors belong to regular files")
         space = self._vectors.spaces.get(space_name)
@@ -108,7 +123,19 @@ class VectorChanges:
         if space is None:
             self.create_space(space_name, len(vector), "cosine", "", who)
         number = self._vectors.numbers[space_name]
-        self._writer.commit(node.ino, VectorSet(number, origin, to_raw(vector)), who)
+        change = VectorSet(number, origin, to_raw(vector), self._files.content_sum(node))
+        self._writer.commit(node.ino, change, who)
+
+    def _create_as_told(self, name: str, value: bytes, who: Caller) -> None:
+        """Make a space, unless there is the very same."""
+        dim, metric, model = parse_specification(value)
+        space = self._vectors.spaces.get(name)
+        if space is None or (space.dimensions, space.metric.value, space.model) != (
+            dim,
+            metric,
+            model,
+        ):
+            self.create_space(name, dim, metric, model, who)
 
     def remove(self, node: Node, name: bytes, who: Caller) -> None:
         """Remove a vector.
@@ -116,10 +143,17 @@ class VectorChanges:
         Raises
         ------
         NoAttribute, NotPermitted, NoSpace, ReadOnly
+        AccessDenied
+            Only the owner of the root directory drops spaces.
         """
-        what, space_name = _split(name)
-        if what != VECTOR:
-            raise NotPermitted(f"{name.decode(errors='replace')} only tells")
+        what, space_name = _split_settable(node, name)
+        if node.ino == ROOT and what == SPACE:
+            if who.uid not in {0, node.uid}:
+                raise AccessDenied("only the owner of the root directory drops vector spaces")
+            if space_name not in self._vectors.spaces:
+                raise NoAttribute
+            self.drop_space(space_name, who)
+            return
         space = self._vectors.spaces.get(space_name)
         if space is None or node.ino not in space:
             raise NoAttribute
@@ -176,6 +210,43 @@ def attribute(space: str) -> bytes:
     """Return the extended attribute that holds a file's vector in a space."""
     suffix = b"" if space == DEFAULT_SPACE else b"." + space.encode()
     return PREFIX + VECTOR + suffix
+
+
+def specification(dim: int, metric: str, model: str) -> str:
+    """Return a space as its attribute tells of it; `parse_specification` is the way back."""
+    return f"dim={dim} metric={metric}" + (f" model={model}" if model else "")
+
+
+def parse_specification(value: bytes) -> tuple[int, str, str]:
+    """Return dimension, metric and model of `dim=384 metric=cosine model=NAME`; `dim` must be there.
+
+    Raises
+    ------
+    InvalidArgument
+    """
+    fields = {"metric": "cosine", "model": ""}
+    for word in value.decode("utf-8", "replace").split():
+        key, equals, told = word.partition("=")
+        if not equals or key not in {"dim", "metric", "model"}:
+            raise InvalidArgument(f"a space is dim=N metric=NAME model=NAME, not {word}")
+        fields[key] = told
+    if not re.fullmatch("[0-9]{1,5}", fields.get("dim", "")):
+        raise InvalidArgument("a space needs its dimension: dim=N")
+    return int(fields["dim"]), fields["metric"], fields["model"]
+
+
+def _split_settable(node: Node, name: bytes) -> tuple[bytes, str]:
+    """Return the same for an attribute that is to be changed.
+
+    Raises
+    ------
+    NotPermitted
+        It only tells, or there is none of this name.
+    """
+    what, dot, _ = name.removeprefix(PREFIX).partition(b".")
+    if what == VECTOR or (what == SPACE and dot and node.ino == ROOT):
+        return _split(name)
+    raise NotPermitted(f"{name.decode(errors='replace')} only tells")
 
 
 def _split(name: bytes) -> tuple[bytes, str]:

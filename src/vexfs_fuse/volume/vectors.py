@@ -66,6 +66,10 @@ class Vectors:
             return None
         return self._view.vectors(ino).get((number, WHOLE))
 
+    def statistics(self) -> list[dict[str, Any]]:
+        """Return what there is to say about each space, the same columns for all."""
+        return [_columns(space.statistics()) for space in self.spaces.values()]
+
     # -- apply ---------------------------------------------------------------------------------
 
     def apply_space_created(
@@ -156,3 +160,24 @@ class Vectors:
         yield changes.VectorsMoved, self.apply_vectors_moved
         yield changes.Searched, self.apply_nothing
         yield changes.IndexBuilt, self.apply_nothing
+
+
+def _columns(told: dict[str, Any]) -> dict[str, Any]:
+    building = told["building"]
+    return {
+        "name": told["name"],
+        "dimensions": told["dimensions"],
+        "metric": told["metric"],
+        "model": told["model"] or None,
+        "vectors": told["vectors"],
+        "tail": told["tail"],
+        "shards": len(told["shards"]),
+        "dead": told["dead"],
+        "bytes": told["bytes"],
+        "ef": told["ef"],
+        "recall": None if told["recall"] is None else round(told["recall"], 4),
+        "judged": told["recall_samples"],
+        "built": told["built"],
+        "build_s": round(told["build_seconds"], 3),
+        "building": f"{building[-1]['progress']:.0%}" if building else None,
+    }
