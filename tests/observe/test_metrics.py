@@ -49,6 +49,19 @@ def test_requests_are_split_by_errno_and_add_up() -> None:
     assert found[name, (("errno", "ENOENT"), ("operation", "getattr"))] == 2
 
 
+def test_searches_are_split_by_plan_and_space() -> None:
+    recorder = Recorder()
+    recorder.search("exact", "default", 1_000_000)
+    recorder.search("exact", "default", 3_000_000)
+    recorder.search("names", "", 1_000)
+    found = samples(recorder)
+    vectors = (("plan", "exact"), ("space", "default"))
+    assert found["vexfs_searches_total", vectors] == 2
+    assert found["vexfs_search_seconds_sum", vectors] == 0.004
+    assert found["vexfs_searches_total", (("plan", "names"), ("space", ""))] == 1
+    assert found["vexfs_search_recall", (("space", "default"),)] == 0.9812
+
+
 @given(st.lists(st.integers(0, 10**12), max_size=50))
 def test_a_bucket_counts_what_is_not_above_its_bound(times_ns: list[int]) -> None:
     found = samples(recorded(times_ns))

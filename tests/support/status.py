@@ -14,6 +14,7 @@ STATUS: dict[str, Any] = {
         "getattr": {"count": 1_200, "failed": 0, "median_us": 8, "p99_us": 65},
         "lookup": {"count": 28, "failed": 3, "median_us": 16, "p99_us": 131},
     },
+    "searches": {"exact default": {"count": 3, "median_us": 131, "p99_us": 524}},
     "volume": {
         "read_only": False,
         "failure": None,
@@ -57,6 +58,25 @@ STATUS: dict[str, Any] = {
             ],
         },
         "state": {"uncommitted_rows": 37, "nodes": 19, "names": 18},
+        "spaces": [
+            {
+                "name": "default",
+                "dimensions": 384,
+                "metric": "cosine",
+                "model": None,
+                "vectors": 50_000,
+                "tail": 1_232,
+                "shards": 2,
+                "dead": 7,
+                "bytes": 99_000_000,
+                "ef": 140,
+                "recall": 0.9812,
+                "judged": 64,
+                "built": 3,
+                "build_s": 12.5,
+                "building": None,
+            }
+        ],
         "disk": {"free": 83_215_446_016, "total": 270_553_174_016},
     },
 }

@@ -94,9 +94,11 @@ def _of_store(store: Path) -> Iterator[Entry]:
 
 def line(entry: Entry) -> str:
     """Return a record as a line for people."""
+    from vexfs_fuse.vfs.control import readable_body
+
     moment = datetime.datetime.fromtimestamp(entry.time_ns // 10**9, datetime.UTC).astimezone()
     uid, gid, pid = entry.actor
-    body = " ".join(f"{key}={_shown(value)}" for key, value in entry.body.items())
+    body = " ".join(f"{key}={_shown(value)}" for key, value in readable_body(entry).items())
     return (
         f"{entry.lsn:>10}  {moment:%Y-%m-%d %H:%M:%S}  {entry.kind:<14} inode {entry.inode}"
         f"  by {uid}:{gid} pid {pid}  {body}\n"

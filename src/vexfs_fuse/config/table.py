@@ -185,6 +185,11 @@ class Config:
     entry_timeout: float = _option(
         3_600.0, DURATION, "How long the kernel may keep names, present and absent.", 0, YEAR_S
     )
+    search_journal: str = _option(
+        "sampled",
+        choice("none", "sampled", "full"),
+        "Which searches the journal tells of: none, one in a hundred, or all; never their words.",
+    )
     metrics: Address | None = _option(
         Address("127.0.0.1", 9464), ADDRESS, "Where Prometheus finds /metrics."
     )

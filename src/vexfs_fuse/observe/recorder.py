@@ -57,16 +57,26 @@ class Recorder:
     """All counters of one mount; made once, shared by the shell's parts, read at a scrape.
 
     `latency` has a row for each operation, `failures` counts by operation and errno name, `events`
-    by the names in `EVENTS`; `stalls` is a row of the times that the event loop was late.
+    by the names in `EVENTS`; `stalls` is a row of the times that the event loop was late; `searches`
+    has a row for each plan and space (empty for none).
     """
 
-    __slots__ = ("bytes_read", "bytes_written", "events", "failures", "latency", "stalls")
+    __slots__ = (
+        "bytes_read",
+        "bytes_written",
+        "events",
+        "failures",
+        "latency",
+        "searches",
+        "stalls",
+    )
 
     def __init__(self) -> None:
         self.latency: dict[str, Row] = {}
         self.failures: dict[tuple[str, str], int] = {}
         self.events: dict[str, int] = dict.fromkeys(EVENTS, 0)
         self.stalls = blank_row()
+        self.searches: dict[tuple[str, str], Row] = {}
         self.bytes_read = 0
         self.bytes_written = 0
 
@@ -83,6 +93,14 @@ class Recorder:
         """Count that the event loop came back `late_ns` after it was due."""
         self.stalls[late_ns.bit_length()] += 1
         self.stalls[TOTAL] += late_ns
+
+    def search(self, plan: str, space: str, took_ns: int) -> None:
+        """Count a search that was answered by `plan` in `took_ns`."""
+        row = self.searches.get((plan, space))
+        if row is None:
+            row = self.searches[plan, space] = blank_row()
+        row[took_ns.bit_length()] += 1
+        row[TOTAL] += took_ns
 
     def requests(self) -> Mapping[tuple[str, str], int]:
         """Return the number of requests by operation and errno name, `OK` for success."""

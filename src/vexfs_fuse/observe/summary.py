@@ -23,3 +23,15 @@ def requests_summary(recorder: Recorder) -> dict[str, dict[str, Any]]:
         for operation, row in sorted(recorder.latency.items())
         if count(row)
     }
+
+
+def searches_summary(recorder: Recorder) -> dict[str, dict[str, Any]]:
+    """Return for each plan and space how many searches there were, and how fast."""
+    return {
+        f"{plan} {space}".rstrip(): {
+            "count": count(row),
+            "median_us": quantile_ns(row, 0.5) // 1000,
+            "p99_us": quantile_ns(row, 0.99) // 1000,
+        }
+        for (plan, space), row in sorted(recorder.searches.items())
+    }

@@ -6,7 +6,7 @@ That is the recorder, or a path into the daemon's status, so that nothing is cou
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from vexfs_fuse.observe.recorder import Recorder
+from vexfs_fuse.observe.recorder import Recorder, count
 
 COUNTER: Final = "counter"
 GAUGE: Final = "gauge"
@@ -29,6 +29,15 @@ class Metric(NamedTuple):
     labels: Labels
     help: str
     source: Callable[[Recorder, Status], Values] | str
+
+
+def _of_spaces(column: str) -> Callable[[Recorder, Status], Values]:
+    """Return what reads a column of the status of all vector spaces; a space without a value has no row."""
+    return lambda _, status: [
+        ((space["name"],), space[column])
+        for space in status["volume"]["spaces"]
+        if space[column] is not None
+    ]
 
 
 _PAGES: Final = "volume.pool.pages.*page_bytes"
@@ -257,6 +266,76 @@ METRICS: Final = (
         (),
         "Reads of stored contents that did not match their checksum, answered EIO.",
         "volume.segments.mismatches",
+    ),
+    Metric(
+        "vexfs_searches",
+        COUNTER,
+        ("plan", "space"),
+        "Searches by how they were answered: exact, ann, filtered (a graph and a mask), names.",
+        lambda recorder, _: ((key, count(row)) for key, row in recorder.searches.items()),
+    ),
+    Metric(
+        "vexfs_search_seconds",
+        HISTOGRAM,
+        ("plan", "space"),
+        "Time from a question to its answer, without the reading of it.",
+        lambda recorder, _: recorder.searches.items(),
+    ),
+    Metric(
+        "vexfs_search_recall",
+        GAUGE,
+        ("space",),
+        "Running recall: the share of the true neighbours that sampled approximate searches found.",
+        _of_spaces("recall"),
+    ),
+    Metric(
+        "vexfs_search_ef",
+        GAUGE,
+        ("space",),
+        "Effort that approximate searches spend, adapted to hold the target recall.",
+        _of_spaces("ef"),
+    ),
+    Metric(
+        "vexfs_vectors",
+        GAUGE,
+        ("space",),
+        "Vectors that a search can find.",
+        _of_spaces("vectors"),
+    ),
+    Metric(
+        "vexfs_vectors_tail",
+        GAUGE,
+        ("space",),
+        "Vectors among them that no graph holds yet: they are compared one by one.",
+        _of_spaces("tail"),
+    ),
+    Metric(
+        "vexfs_vectors_dead",
+        GAUGE,
+        ("space",),
+        "Vectors in graphs that were removed or replaced, until the graph is built anew.",
+        _of_spaces("dead"),
+    ),
+    Metric(
+        "vexfs_vector_bytes",
+        GAUGE,
+        ("space",),
+        "Memory that vectors and graphs take.",
+        _of_spaces("bytes"),
+    ),
+    Metric(
+        "vexfs_indexes_built",
+        COUNTER,
+        ("space",),
+        "Graphs built since the mount.",
+        _of_spaces("built"),
+    ),
+    Metric(
+        "vexfs_index_build_seconds",
+        COUNTER,
+        ("space",),
+        "Time spent on building graphs, in a thread beside requests.",
+        _of_spaces("build_s"),
     ),
     Metric(
         "vexfs_store_free_bytes",

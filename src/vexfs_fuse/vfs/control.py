@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, Final
 
+from xxhash import xxh3_64_intdigest
+
 from vexfs_fuse.clock import Clock
 from vexfs_fuse.storage.journal import Entry, Journal
 from vexfs_fuse.units import ROOT, Inode
@@ -21,6 +23,7 @@ from vexfs_fuse.vfs.virtual import (
     VirtualNode,
     VirtualTree,
 )
+from vexfs_fuse.volume.changes import VectorSet
 from vexfs_fuse.volume.writer import Caller
 
 NAME: Final = b".vexfs"
@@ -41,6 +44,7 @@ metrics        the same for Prometheus, as text
 config.toml    the configuration in effect, with where each value comes from
 journal        the semantic journal as a msgpack stream (owner of the mount only; follow it with tail -f)
 journal.jsonl  its latest records as JSON lines (owner of the mount only)
+spaces/        a file NAME.json for each vector space: what it is, how many vectors, how searches go
 """
 
 
@@ -92,6 +96,44 @@ class Raw:
         return self._journal.statistics.file_bytes
 
 
+class SpacesDirectory(VirtualDirectory):
+    """`spaces`: a file for each vector space there is now."""
+
+    __slots__ = ("_clock", "_numbers", "_spaces")
+
+    def __init__(
+        self,
+        numbers: Iterator[Inode],
+        root: VirtualDirectory,
+        spaces: Callable[[], list[dict[str, Any]]],
+        clock: Clock,
+    ) -> None:
+        super().__init__(next(numbers), 0o555, root.uid, root.gid, root.ino)
+        self._numbers = numbers
+        self._spaces = spaces
+        self._clock = clock
+
+    def renew(self) -> None:
+        """Have the entries that the spaces make."""
+        names = [f"{space['name']}.json".encode() for space in self._spaces()]
+        if names != list(self.entries):
+            before = self.entries
+            self.entries = {name: before.get(name) or self._file(name) for name in names}
+
+    def _file(self, name: bytes) -> VirtualFile:
+        shown = Rendered(lambda: self._render(name), self._clock)
+        number = next(self._numbers)
+        return VirtualFile(
+            number, 0o444, self.uid, self.gid, start=shown.start, measure=shown.measure
+        )
+
+    def _render(self, name: bytes) -> bytes:
+        return next(
+            (_json(space) for space in self._spaces() if f"{space['name']}.json".encode() == name),
+            b"",
+        )
+
+
 class ControlTree(VirtualTree):
     """The control tree of one volume."""
 
@@ -99,6 +141,14 @@ class ControlTree(VirtualTree):
         super().__init__(now_ns)
         self._root = root
         self.register(root)
+
+    def directory(self, ino: Inode) -> VirtualDirectory:
+        """Return a directory's node with the entries that it has now."""
+        found = super().directory(ino)
+        if isinstance(found, SpacesDirectory):
+            found.renew()
+            self.register(found)
+        return found
 
     def reserves(self, parent: Inode, name: bytes) -> bool:
         """Whether a name is the control tree's."""
@@ -115,6 +165,7 @@ def control_tree(
     clock: Clock,
     journal: Journal,
     status: Callable[[], dict[str, Any]],
+    spaces: Callable[[], list[dict[str, Any]]],
     metrics: Callable[[], bytes],
     config_toml: Callable[[], bytes],
 ) -> ControlTree:
@@ -133,6 +184,7 @@ def control_tree(
     add(b"config.toml", 0o444, Rendered(config_toml, clock))
     add(b"journal", 0o400, Raw(journal))
     add(b"journal.jsonl", 0o400, Costly(lambda: b"".join(_latest_lines(journal)), clock))
+    root.entries[b"spaces"] = SpacesDirectory(numbers, root, spaces, clock)
     return ControlTree(root, clock.now_ns)
 
 
@@ -147,8 +199,23 @@ def _latest_lines(journal: Journal) -> Iterator[bytes]:
 
 
 def json_line(entry: Entry) -> bytes:
-    """Return a record as one line of JSON: bytes that are UTF-8 as text, others as `{"hex": ...}`."""
-    return json.dumps(_plain(entry._asdict()), ensure_ascii=False).encode() + b"\n"
+    """Return a record as one line of JSON: bytes that are UTF-8 as text, others as `{"hex": ...}`.
+
+    A vector is shown as its dimension and its XXH3.
+    """
+    shown = entry._replace(body=readable_body(entry))
+    return json.dumps(_plain(shown._asdict()), ensure_ascii=False).encode() + b"\n"
+
+
+def readable_body(entry: Entry) -> dict[str, Any]:
+    """Return a record's body for people and log readers: with a vector's dimension in its place."""
+    if entry.kind != VectorSet.__name__:
+        return entry.body
+    value = entry.body["value"]
+    return {
+        **entry.body,
+        "value": {"dim": len(value) // 4, "xxh3": f"{xxh3_64_intdigest(value):016x}"},
+    }
 
 
 def _plain(value: Any) -> Any:

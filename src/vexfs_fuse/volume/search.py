@@ -78,7 +78,7 @@ class Search:
         self._size_times = size_times
         self._tree = catalogue.tree
         self._row_slots: dict[str, _RowSlots] = {}
-        self._masks: OrderedDict[Any, tuple[tuple[int, int], Bools]] = OrderedDict()
+        self._masks: OrderedDict[Any, tuple[tuple[int, int, Space], Bools]] = OrderedDict()
 
     def space(self, name: str) -> Space:
         """Return a space that has vectors.
@@ -142,7 +142,7 @@ class Search:
         """Return which rows may be found; the same answer serves until something changes."""
         slots = self._slots(space)
         key = (space.name, scope, who, query._replace(k=0, min_score=None, like=None, vec=None))
-        stamp = (self._catalogue.generation, space.generation)
+        stamp = (self._catalogue.generation, space.generation, space)
         known = self._masks.get(key)
         if known is None or known[0] != stamp:
             mask = self._mask(slots, query, scope, who) & space.rows.live[: space.rows.limit]

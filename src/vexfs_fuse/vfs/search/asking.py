@@ -2,9 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from time import perf_counter_ns
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from xxhash import xxh3_64_intdigest
 
 from vexfs_fuse.errors import InvalidArgument, NoAttribute, NotFound
 from vexfs_fuse.pending import Pending
@@ -14,12 +16,13 @@ from vexfs_fuse.vectors.codec import parse as parse_vector
 from vexfs_fuse.vfs.search import grammar
 from vexfs_fuse.vfs.search.results import ResultSet
 from vexfs_fuse.volume.catalogue import Identity
+from vexfs_fuse.volume.changes import Searched
 from vexfs_fuse.volume.groups import supplementary
 from vexfs_fuse.volume.query import Query
 from vexfs_fuse.volume.search import Outcome
 from vexfs_fuse.volume.vectors import DEFAULT_SPACE
 from vexfs_fuse.volume.volume import Volume
-from vexfs_fuse.volume.writer import Caller
+from vexfs_fuse.volume.writer import Actor, Caller
 
 SETS_MAX: Final = 256
 """Result sets that are kept, whoever asked."""
@@ -29,6 +32,26 @@ FRESH_S: Final = 1.0
 
 HELD_S: Final = 60.0
 """A set is what its hits are looked up in for so long after it was made."""
+
+
+JOURNAL_SAMPLE: Final = 100
+"""With `search_journal=sampled`, one search in so many is journalled, beginning with the first."""
+
+Counted = Callable[[str, str, int], None]
+"""Takes the plan, the space and the duration in ns of a search."""
+
+
+class Asker(NamedTuple):
+    """Who asks: whose permissions count, and who the journal names."""
+
+    identity: Identity
+    actor: Actor
+
+    @classmethod
+    def of(cls, who: Caller) -> "Asker":
+        """Return the asker that a caller is."""
+        groups = supplementary(who.pid) | {who.gid} if who.uid else frozenset()
+        return cls(Identity(who.uid, groups), Actor(who.uid, who.gid, who.pid))
 
 
 class Question(NamedTuple):
@@ -41,26 +64,26 @@ class Question(NamedTuple):
 
 class _Kept(NamedTuple):
     results: ResultSet
-    generation: int
+    generation: int  # of the volume when the search began
     made_s: float
 
 
 class Asking:
     """Asks the volume, on behalf of callers."""
 
-    def __init__(self, volume: Volume, private_vector: Callable[[int, str], bytes]) -> None:
+    def __init__(
+        self,
+        volume: Volume,
+        private_vector: Callable[[int, str], bytes],
+        counted: Counted,
+    ) -> None:
         self._volume = volume
+        self._counted = counted
+        self._until_journalled = 1
         self._private_vector = private_vector  # of a uid and a name, as `.vec` has it
         self._kept: OrderedDict[Question, _Kept] = OrderedDict()
 
-    @staticmethod
-    def identity(who: Caller) -> Identity:
-        """Return whose permissions count for a caller."""
-        if who.uid == 0:
-            return Identity(0, frozenset())
-        return Identity(who.uid, supplementary(who.pid) | {who.gid})
-
-    def ask(self, question: Question) -> ResultSet | Pending[ResultSet]:
+    def ask(self, question: Question, actor: Actor) -> ResultSet | Pending[ResultSet]:
         """Search, unless the same question was answered a moment ago and nothing has changed since.
 
         Raises
@@ -73,9 +96,10 @@ class Asking:
             kept is not None
             and kept.generation == self._volume.changes
             and now - kept.made_s < FRESH_S
+            and kept.results.query.vec is None  # that may have been written anew
         ):
             return kept.results
-        return self._run(question)
+        return self._run(question, actor)
 
     def held(self, question: Question) -> ResultSet | None:
         """Return the set that the caller has listed not long ago."""
@@ -84,23 +108,21 @@ class Asking:
             return kept.results
         return None
 
-    def _run(self, question: Question) -> ResultSet | Pending[ResultSet]:
+    def _run(self, question: Question, actor: Actor) -> ResultSet | Pending[ResultSet]:
         query = grammar.parse(question.segments, self._volume.clock.now_ns())
-        return self._kept_from(question, query, self.answer(query, question.scope, question.who))
+        generation = self._volume.changes
+        asker = Asker(question.who, actor)
+        outcome = self.answer(query, question.segments, question.scope, asker)
+        kept: ResultSet | Pending[ResultSet] = then(
+            outcome, lambda outcome: self._keep(question, query, outcome, generation)
+        )
+        return kept
 
-    def _kept_from(
-        self, question: Question, query: Query, outcome: Outcome | Pending[Outcome]
-    ) -> ResultSet | Pending[ResultSet]:
-        if isinstance(outcome, Pending):
-            pending = outcome
-            return Pending(
-                pending.work, lambda found: self._kept_from(question, query, pending.resume(found))
-            )
-        return self._keep(question, query, outcome)
-
-    def _keep(self, question: Question, query: Query, outcome: Outcome) -> ResultSet:
+    def _keep(
+        self, question: Question, query: Query, outcome: Outcome, generation: int
+    ) -> ResultSet:
         results = ResultSet(query, question.segments, question.scope, outcome)
-        made = _Kept(results, self._volume.changes, self._volume.clock.monotonic_s())
+        made = _Kept(results, generation, self._volume.clock.monotonic_s())
         self._kept[question] = made
         self._kept.move_to_end(question)
         while len(self._kept) > SETS_MAX:
@@ -108,9 +130,54 @@ class Asking:
         return results
 
     def answer(
-        self, query: Query, scope: Inode, who: Identity, raw: Any = None
+        self,
+        query: Query,
+        segments: tuple[bytes, ...],
+        scope: Inode,
+        asker: Asker,
+        raw: Any = None,
     ) -> Outcome | Pending[Outcome]:
-        """Answer one query; `raw` is a vector that came with it."""
+        """Answer one query, which `segments` say; `raw` is a vector that came with it.
+
+        Raises
+        ------
+        InvalidArgument, NoAttribute, NotFound
+        """
+        began_ns = perf_counter_ns()
+        outcome = self._answer(query, scope, asker.identity, raw)
+        asked = xxh3_64_intdigest(b"/".join(segments) + (b"" if raw is None else raw.tobytes()))
+
+        def note(outcome: Outcome) -> Outcome:
+            self._note(query, asked, scope, asker.actor, outcome, perf_counter_ns() - began_ns)
+            return outcome
+
+        noted: Outcome | Pending[Outcome] = then(outcome, note)
+        return noted
+
+    def _note(
+        self, query: Query, asked: int, scope: Inode, actor: Actor, outcome: Outcome, took_ns: int
+    ) -> None:
+        """Count a search, and have the journal tell of it if it should."""
+        space = outcome.space or ""
+        self._counted(outcome.plan, space, took_ns)
+        if not self._is_journalled():
+            return
+        hits = len(outcome.hits)
+        change = Searched(scope, asked, space, outcome.plan, query.k, hits, took_ns // 1000)
+        self._volume.writer.note(scope, change, actor)
+
+    def _is_journalled(self) -> bool:
+        wanted = self._volume.config.search_journal
+        if wanted == "sampled":
+            self._until_journalled -= 1
+            if self._until_journalled == 0:
+                self._until_journalled = JOURNAL_SAMPLE
+                return True
+        return wanted == "full"
+
+    def _answer(
+        self, query: Query, scope: Inode, who: Identity, raw: Any
+    ) -> Outcome | Pending[Outcome]:
         space = query.space or DEFAULT_SPACE
         exclude: Inode | None = None
         vector = raw
@@ -147,3 +214,11 @@ class Asking:
         if not node.is_file or not catalogue.may_read(node, who):
             raise NoAttribute(f"like={path.decode('utf-8', 'replace')}")
         return node
+
+
+def then(found: Any, use: Callable[[Any], Any]) -> Any:
+    """Return what `use` makes of an answer, now or once it is there."""
+    if isinstance(found, Pending):
+        pending = found
+        return Pending(pending.work, lambda worked: then(pending.resume(worked), use))
+    return use(found)

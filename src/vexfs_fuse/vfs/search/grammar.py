@@ -38,6 +38,8 @@ def parse(segments: tuple[bytes, ...], now_ns: int) -> Query:
 
 def add(query: Query, segment: bytes, now_ns: int) -> Query:
     """Return `query` with one more segment."""
+    if segment.startswith(b"like="):
+        segment = segment.replace(b"@", b"/")
     decoded = decode(segment)
     key, equals, value = decoded.partition(b"=")
     option = _OPTIONS.get(key.decode("ascii", "replace")) if equals else None
@@ -211,7 +213,7 @@ _OPTIONS: Final[dict[str, Callable[[Query, bytes, int], Query]]] = {
     "has": _has,
     "not": _not,
     "vec": _once("vec", _text),
-    "like": _once("like", lambda value: value.replace(b"@", b"/")),
+    "like": _once("like", bytes),
     "space": _once("space", _text),
     "mode": _once("mode", _mode),
     "xattr": _xattr,

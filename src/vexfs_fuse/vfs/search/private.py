@@ -3,23 +3,19 @@
 import json
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgpack
 import numpy as np
 
 from vexfs_fuse.clock import Clock
 from vexfs_fuse.errors import FileTooBig, InvalidArgument, NotFound
-from vexfs_fuse.pending import Pending
 from vexfs_fuse.units import Inode
 from vexfs_fuse.vectors.codec import parse as parse_vector
 from vexfs_fuse.vfs.search import grammar
+from vexfs_fuse.vfs.search.asking import Asker, Asking, then
 from vexfs_fuse.vfs.search.results import ResultSet
-from vexfs_fuse.volume.catalogue import Identity
 from vexfs_fuse.volume.search import Outcome
-
-if TYPE_CHECKING:
-    from vexfs_fuse.vfs.search.asking import Asking
 
 VECTORS_MAX: Final = 64
 """Private vectors of one user; the oldest goes."""
@@ -122,15 +118,16 @@ class NewQuery:
     """One descriptor of `.new`: what is written is the query, what is read then its answer.
 
     A query is raw float32; or a JSON or msgpack map with `vector` and any of the options of the path
-    grammar.  The answer to msgpack is msgpack, to all others lines of JSON, as `.results.jsonl` has them.
+    grammar, a list standing for an option several times.  The answer to msgpack is msgpack, to all
+    others lines of JSON, as `.results.jsonl` has them.
     """
 
     def __init__(
-        self, asking: "Asking", scope: Inode, who: Identity, now_ns: Callable[[], int]
+        self, asking: Asking, scope: Inode, asker: Asker, now_ns: Callable[[], int]
     ) -> None:
         self._asking = asking
         self._scope = scope
-        self._who = who
+        self._asker = asker
         self._now_ns = now_ns
         self._query = bytearray()
         self._answer: bytes | None = None
@@ -160,24 +157,25 @@ class NewQuery:
         start = offset - len(self._query) if offset >= len(self._query) else offset
         return answer[start : start + size]
 
-    def _ask(self, then: Callable[[], bytes]) -> Any:
+    def _ask(self, part: Callable[[], bytes]) -> Any:
         fields, encode = _decode(bytes(self._query))
         vector = fields.pop("vector", None)
-        segments = tuple(_segment(key, value) for key, value in fields.items())
+        segments = tuple(
+            _segment(key, each)
+            for key, value in fields.items()
+            for each in (value if isinstance(value, list) else [value])
+        )
         query = grammar.parse(segments, self._now_ns())
         raw = _vector(vector) if vector is not None else None
         if raw is None and query.is_empty:
             raise InvalidArgument("a query has a vector, words or options")
-        outcome = self._asking.answer(query, self._scope, self._who, raw)
+        outcome = self._asking.answer(query, segments, self._scope, self._asker, raw)
 
         def finish(outcome: Outcome) -> bytes:
             self._answer = encode(ResultSet(query, segments, self._scope, outcome))
-            return then()
+            return part()
 
-        if isinstance(outcome, Pending):
-            pending = outcome
-            return Pending(pending.work, lambda found: finish(pending.resume(found)))
-        return finish(outcome)
+        return then(outcome, finish)
 
 
 def _decode(query: bytes) -> tuple[dict[str, Any], Callable[[ResultSet], bytes]]:
@@ -210,7 +208,8 @@ def _segment(key: str, value: Any) -> bytes:
         raise InvalidArgument(
             f"{key} is no option; there are {', '.join(grammar.OPTION_NAMES)}, vector"
         )
-    return f"{key}={value}".encode().replace(b"%", b"%25")
+    text = f"{key}={value}".encode().replace(b"%", b"%25")
+    return text.replace(b"@", b"%40") if key == "like" else text
 
 
 def _vector(value: Any) -> Any:

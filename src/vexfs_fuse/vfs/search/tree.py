@@ -10,10 +10,9 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
 from vexfs_fuse.errors import AccessDenied, NoAttribute, NotFound, NotPermitted
-from vexfs_fuse.pending import Pending
 from vexfs_fuse.units import Inode
 from vexfs_fuse.vfs.search import grammar
-from vexfs_fuse.vfs.search.asking import Asking, Question
+from vexfs_fuse.vfs.search.asking import Asker, Asking, Counted, Question, then
 from vexfs_fuse.vfs.search.nodes import (
     HitFile,
     LinksDirectory,
@@ -74,6 +73,10 @@ class NewFile(VirtualNode):
         self.scope = scope
 
 
+def _nobody_counts(plan: str, space: str, took_ns: int) -> None:
+    """Count nothing."""
+
+
 class SearchTree(VirtualTree):
     """All search directories of one mounted volume."""
 
@@ -84,6 +87,7 @@ class SearchTree(VirtualTree):
         owner: tuple[int, int],
         open_real: Callable[[Inode, int, Caller], Any],
         changed_behind: Callable[[Inode], None],
+        counted: Counted = _nobody_counts,
     ) -> None:
         super().__init__(volume.clock.now_ns)
         self._volume = volume
@@ -91,7 +95,7 @@ class SearchTree(VirtualTree):
         self._open_real = open_real
         self._changed_behind = changed_behind
         self._vectors = PrivateVectors(volume.clock)
-        self._asking = Asking(volume, self._vectors.get)
+        self._asking = Asking(volume, self._vectors.get, counted)
         self._next = VIRTUAL_FROM + RANGE
         self._keys: dict[Any, Inode] = {}
         self._key_of: dict[Inode, Any] = {}
@@ -222,14 +226,15 @@ class SearchTree(VirtualTree):
         self, directory: QueryDirectory, who: Caller, use: Callable[[ResultSet], Any]
     ) -> Any:
         """Use the set that the caller has listed; search first, or again when it has no answer."""
-        question = Question(self._asking.identity(who), directory.scope, directory.segments)
+        asker = Asker.of(who)
+        question = Question(asker.identity, directory.scope, directory.segments)
         held = self._asking.held(question)
         if held is not None:
             try:
                 return use(held)
             except NotFound:
                 pass  # a file has gone, or come back under another number
-        return _then(self._asking.ask(question), use)
+        return then(self._asking.ask(question, asker.actor), use)
 
     def _hit(
         self, directory: QueryDirectory, results: ResultSet, name: bytes, who: Caller
@@ -247,7 +252,7 @@ class SearchTree(VirtualTree):
             ("hit", directory.ino, who.uid, ino), lambda number: HitFile(number, hit, rank)
         )
         node.hit, node.rank = hit, rank
-        catalogue, identity = self._volume.catalogue, self._asking.identity(who)
+        catalogue, identity = self._volume.catalogue, Asker.of(who).identity
         real = self._volume.tree.node(hit.ino)
         if catalogue.best_place(real, directory.scope, identity) is None:
             raise NotFound
@@ -349,7 +354,7 @@ class SearchTree(VirtualTree):
         if isinstance(node, HitFile):
             return self._open_real(node.hit.ino, flags, who)
         if isinstance(node, NewFile):
-            return NewQuery(self._asking, node.scope, self._asking.identity(who), self._now_ns)
+            return NewQuery(self._asking, node.scope, Asker.of(who), self._now_ns)
         if isinstance(node, ResultText):
             if flags & ACCESS_MODE:
                 raise AccessDenied("results are read-only")
@@ -384,9 +389,11 @@ class SearchTree(VirtualTree):
         query = directory.of if isinstance(directory, LinksDirectory) else directory
         if not isinstance(query, QueryDirectory) or not query.segments:
             return self._listing(directory, [])
-        question = Question(self._asking.identity(who), query.scope, query.segments)
-        return _then(
-            self._asking.ask(question), lambda results: self._listed(directory, results, who)
+        asker = Asker.of(who)
+        question = Question(asker.identity, query.scope, query.segments)
+        return then(
+            self._asking.ask(question, asker.actor),
+            lambda results: self._listed(directory, results, who),
         )
 
     def _listed(self, directory: VirtualDirectory, results: ResultSet, who: Caller) -> Listing:
@@ -450,11 +457,3 @@ class SearchTree(VirtualTree):
             told[b"user.vexfs.distance"] = b"%.6f" % node.hit.distance
         value = told.get(name)
         return value if value is not None else self._volume.get_xattr(node.hit.ino, name)
-
-
-def _then(found: ResultSet | Pending[ResultSet], use: Callable[[ResultSet], Any]) -> Any:
-    """Return what `use` makes of a result set, now or once it is there."""
-    if isinstance(found, Pending):
-        pending = found
-        return Pending(pending.work, lambda result: _then(pending.resume(result), use))
-    return use(found)
