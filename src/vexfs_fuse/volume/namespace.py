@@ -47,9 +47,7 @@ _SPECIAL = {
 class Namespace:
     """Every change of names.  The kernel has checked modes, ACLs and sticky bits before."""
 
-    def __init__(
-        self, tree: Tree, writer: Writer, files: Files, vectors: VectorChanges
-    ) -> None:
+    def __init__(self, tree: Tree, writer: Writer, files: Files, vectors: VectorChanges) -> None:
         self._tree = tree
         self._writer = writer
         self._files = files

@@ -53,6 +53,9 @@ OVERLAY_ROWS_MAX: Final = 400_000
 UNUSED_INODES_MAX: Final = 50_000
 """Beyond so many inodes that nobody uses, too."""
 
+INDEX_STEPS: Final = 8
+"""Steps of a tenth of a second that an index is given before other maintenance has its turn."""
+
 BLOCK_BYTES: Final = 4096
 
 
@@ -258,10 +261,12 @@ class Volume:
             yield from self._tend_indexes()
 
     def _tend_indexes(self) -> Iterator[Pending[Any] | None]:
-        """Build what vectors wait for, a step for each space."""
+        """Build what vectors wait for, a few steps for each space."""
         for space in list(self.applier.vectors.spaces.values()):
-            pending = space.due(idle=True)
-            if pending is not None:
+            for _ in range(INDEX_STEPS):
+                pending = space.due(idle=True)
+                if pending is None:
+                    break
                 yield pending._replace(resume=partial(self._index_stepped, space.name, pending))
 
     def _index_stepped(self, name: str, pending: Pending[Any], worked: Any) -> None:
