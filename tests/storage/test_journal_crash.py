@@ -94,6 +94,7 @@ def written(work: list[list[int]], file_bytes_max: int) -> tuple[SimulatedDisk, 
     for some in work:
         entries += append(journal, *some)
         settle(journal)
+    journal.close()
     return disk, entries
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from vexfs_fuse.errors import NoSpace
 from vexfs_fuse.storage.disk import Disk, File
 from vexfs_fuse.storage.journal_files import DIRECTORY, JournalFile
 from vexfs_fuse.units import Lsn
@@ -33,6 +34,7 @@ class JournalBatch:
     records: list[bytes]
     mark: bytes
     begun: Begun | None
+    zeros: int = 0  # bytes to write behind it, so that the next batches overwrite something
 
     @property
     def end(self) -> int:
@@ -52,6 +54,8 @@ class JournalBatch:
         """
         if self.begun is not None:
             self.begun.retire()
+        if self.zeros:
+            self._write_zeros()
         data = b"".join(self.records)
         self.file.pwritev([data], self.position)
         self.file.datasync()
@@ -60,3 +64,9 @@ class JournalBatch:
         # Not synced itself: it may be lost, but what it says is true from here on.  Written now, it
         # protects this batch from being taken for a torn tail even if no other batch follows.
         self.file.pwritev([self.mark], self.position + len(data))
+
+    def _write_zeros(self) -> None:
+        try:
+            self.file.pwritev([bytes(self.zeros)], self.end)
+        except NoSpace:
+            pass  # the file system cannot reserve; the next batches grow the file
