@@ -169,9 +169,13 @@ class VectorRemoved(NamedTuple):
 
 
 class VectorsMoved(NamedTuple):
-    """The inode was saved over the inode `source`: it takes its vectors, which are stale now."""
+    """The inode was saved over the inode `source`: it takes its vectors, which are stale now.
+
+    With `keeps` it gets copies, because `source` goes on under another name.
+    """
 
     source: int
+    keeps: bool = False
 
 
 class Searched(NamedTuple):

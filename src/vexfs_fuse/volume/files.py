@@ -103,8 +103,13 @@ class Files:
         total = xxh3_64(_SIZE(size))
         for extent in extents:
             total.update(_PLACE(extent.offset, extent.length, extent.skip))
-            total.update(extent.sums)
+            total.update(extent.sums if extent.inline is None else extent.inline)
         return total.intdigest()
+
+    @staticmethod
+    def is_dirty(node: Node) -> bool:
+        """Whether something was written that is not flushed."""
+        return node.content is not None and bool(node.content.dirty)
 
     def size_times(self, node: Node) -> tuple[int, int, int]:
         """Return size, mtime and ctime (ns) with what has been written and not flushed."""

@@ -22,6 +22,7 @@ from vexfs_fuse.tree.tree import Tree, ancestors
 from vexfs_fuse.units import LINKS_MAX, Inode
 from vexfs_fuse.volume.changes import Created, Exchanged, Linked, Purged, Renamed, Unlinked
 from vexfs_fuse.volume.files import Files
+from vexfs_fuse.volume.saves import BACKUP_SUFFIX
 from vexfs_fuse.volume.vector_changes import VectorChanges
 from vexfs_fuse.volume.writer import SYSTEM, Caller, Writer
 
@@ -126,6 +127,8 @@ class Namespace:
         change = Created(parent_ino, name, mode, who.uid, gid, rdev, target, xattrs)
         node = self._writer.commit(self._writer.applier.next_inode, change, who)
         assert node is not None
+        if self._vectors.aside:
+            self._vectors.succeed(node, parent_ino, name, who)
         return node
 
     def _inherited(
@@ -250,7 +253,9 @@ class Namespace:
         )
         self._writer.commit(node.ino, change, who)
         if replaced is not None:
-            self._vectors.move_by_save(node, replaced)
+            self._vectors.move_by_save(node, replaced, who)
+        if new_name.endswith(BACKUP_SUFFIX) and old is new:
+            self._vectors.put_aside(node, parent_ino, name, who)
         return replaced
 
     def _replaceable(self, entry: Dentry, node: Node) -> Node:

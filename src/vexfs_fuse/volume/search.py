@@ -30,6 +30,7 @@ from vexfs_fuse.volume.catalogue import (
     is_type,
     type_of,
 )
+from vexfs_fuse.volume.files import Files
 from vexfs_fuse.volume.query import Query
 from vexfs_fuse.volume.vectors import Vectors
 
@@ -227,7 +228,7 @@ class Search:
         if place is None or not self._catalogue.may_read(node, who):
             return None
         row = self._vectors.stored(ino, space)
-        stale = row is not None and bool(row.stale)
+        stale = row is not None and (bool(row.stale) or Files.is_dirty(node))
         return Hit(ino, self._catalogue.path(place, scope), score, distance, stale)
 
     def by_names(self, query: Query, scope: Inode, who: Identity) -> Outcome:

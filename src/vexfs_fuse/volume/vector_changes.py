@@ -18,7 +18,7 @@ from vexfs_fuse.errors import (
     NotSupported,
 )
 from vexfs_fuse.tree.node import Node
-from vexfs_fuse.units import ROOT
+from vexfs_fuse.units import ROOT, Inode
 from vexfs_fuse.vectors.codec import DIMENSIONS_MAX, parse, to_raw
 from vexfs_fuse.vectors.metric import Metric
 from vexfs_fuse.vectors.space import Space
@@ -30,8 +30,9 @@ from vexfs_fuse.volume.changes import (
     VectorsMoved,
 )
 from vexfs_fuse.volume.files import Files
+from vexfs_fuse.volume.saves import PutAside
 from vexfs_fuse.volume.vectors import DEFAULT_SPACE, Vectors
-from vexfs_fuse.volume.writer import SYSTEM, Caller, Writer
+from vexfs_fuse.volume.writer import Caller, Writer
 
 PREFIX: Final = b"user.vexfs."
 VECTOR: Final = b"vector"
@@ -50,7 +51,9 @@ class VectorChanges:
     def __init__(self, vectors: Vectors, writer: Writer, files: Files) -> None:
         self._vectors = vectors
         self._writer = writer
+        self._now_s = writer.clock.monotonic_s
         self._files = files
+        self.aside = PutAside()
 
     def get(self, node: Node, name: bytes) -> bytes:
         """Return the value of an attribute of the family.
@@ -77,7 +80,7 @@ class VectorChanges:
         if what == b"origin":
             return ORIGINS[row.origin]
         if what == b"stale":
-            return b"%d" % row.stale
+            return b"%d" % (row.stale or self._files.is_dirty(node))
         raise NoAttribute
 
     def _described(self, name: str) -> bytes:
@@ -160,13 +163,25 @@ class VectorChanges:
         self._writer.admit(is_freeing=True)
         self._writer.commit(node.ino, VectorRemoved(self._vectors.numbers[space_name]), who)
 
-    def move_by_save(self, node: Node, replaced: Node) -> None:
+    def move_by_save(self, node: Node, replaced: Node, who: Caller) -> None:
         """Hand the vectors of a replaced file on to the one that an editor has put in its place.
 
         Only when that has none: this is how vim, `sed -i` and most editors save.
         """
         if self._vectors.holds(replaced.ino) and node.is_file and not self._vectors.holds(node.ino):
-            self._writer.commit(node.ino, VectorsMoved(replaced.ino), SYSTEM)
+            change = VectorsMoved(replaced.ino, replaced.nlink > 0)
+            self._writer.commit(node.ino, change, who)
+
+    def put_aside(self, node: Node, parent: Inode, name: bytes, who: Caller) -> None:
+        """Remember a file with vectors that was renamed to a backup's name: an editor may be saving."""
+        if self._vectors.holds(node.ino):
+            self.aside.remember(node.ino, parent, name, who.pid, self._now_s())
+
+    def succeed(self, node: Node, parent: Inode, name: bytes, who: Caller) -> None:
+        """Hand the vectors of a file that was put aside on to the one that was made in its place."""
+        source = self.aside.take(parent, name, who.pid, self._now_s())
+        if source is not None and node.is_file and self._vectors.holds(source):
+            self._writer.commit(node.ino, VectorsMoved(source, True), who)
 
     def create_space(self, name: str, dim: int, metric: str, model: str, who: Caller) -> Space:
         """Make a vector space.

@@ -120,13 +120,14 @@ class Vectors:
     def apply_vectors_moved(
         self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.VectorsMoved
     ) -> None:
-        """An inode takes another's vectors, stale."""
+        """An inode takes another's vectors, or copies of them, stale."""
         source = Inode(change.source)
         for (number, passage), row in self._view.vectors(source).items():
             space = self.spaces[self._names[number]]
-            self._view.put_vector(source, number, passage, None)
+            if not change.keeps:
+                self._view.put_vector(source, number, passage, None)
+                space.remove(source)
             self._view.put_vector(ino, number, passage, row._replace(lsn=lsn, stale=1))
-            space.remove(source)
             space.set(ino, from_raw(row.value), lsn, passage)
         self._stale.add(ino)
         self.changes += 1

@@ -131,6 +131,7 @@ class NewQuery:
         self._now_ns = now_ns
         self._query = bytearray()
         self._answer: bytes | None = None
+        self._start = 0  # where in the file the answer begins: where it was first read
 
     def write(self, offset: int, data: bytes) -> int:
         """Take the next part of the query; after an answer, a new query begins."""
@@ -142,19 +143,22 @@ class NewQuery:
         return len(data)
 
     def read(self, offset: int, size: int) -> Any:
-        """Return the answer from where the query ended, or from its start at offset 0.
+        """Return the answer; it begins where the reading begins: after the query, or at 0 after a seek.
 
         Raises
         ------
         InvalidArgument, NoAttribute
         """
         if self._answer is None:
+            self._start = offset
             return self._ask(lambda: self._part(offset, size))
+        if offset < self._start:
+            self._start = 0
         return self._part(offset, size)
 
     def _part(self, offset: int, size: int) -> bytes:
         answer = self._answer or b""
-        start = offset - len(self._query) if offset >= len(self._query) else offset
+        start = offset - self._start
         return answer[start : start + size]
 
     def _ask(self, part: Callable[[], bytes]) -> Any:
