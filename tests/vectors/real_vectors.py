@@ -9,24 +9,31 @@ import pytest
 
 DATA = Path(__file__).parents[3] / "shared/data"
 
+Positions = npt.NDArray[np.int64]
+
 
 class Collection(NamedTuple):
-    """Vectors, queries, and the 100 nearest of each query by cosine (positions, nearest first)."""
+    """Vectors and queries of unit length."""
 
     name: str
     base: npt.NDArray[np.float32]
     queries: npt.NDArray[np.float32]
-    truth: npt.NDArray[np.int32]
+
+    def nearest(self, count: int, allowed: Positions) -> Positions:
+        """Return the positions of each query's nearest among the allowed, by an exact scan."""
+        scores = self.queries @ self.base[allowed].T
+        return np.asarray(allowed[np.argpartition(-scores, count, axis=1)[:, :count]])
 
 
-def collection(name: str) -> Collection:
-    """Return the vectors in `shared/data/NAME`; skip the test where they are not."""
+def collection(name: str, vectors_max: int, queries: int) -> Collection:
+    """Return the vectors in `../shared/data/NAME`; skip the test where they are not."""
     folder = DATA / name
     if not folder.is_dir():
         pytest.skip(f"the real vectors {name} are not in ../shared/data")
-    return Collection(
-        name,
-        np.load(folder / "base_f16.npy").astype(np.float32),
-        np.load(folder / "queries_f16.npy").astype(np.float32),
-        np.load(folder / "gt_cosine_top100.npy"),
-    )
+    base = np.load(folder / "base_f16.npy")[:vectors_max].astype(np.float32)
+    asked = np.load(folder / "queries_f16.npy")[:queries].astype(np.float32)
+    return Collection(name, _unit(base), _unit(asked))
+
+
+def _unit(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))

@@ -14,6 +14,7 @@ from vexfs_fuse.vectors.metric import Metric
 from vexfs_fuse.vectors.part import Part
 from vexfs_fuse.vectors.rows import POSITION_BITS, POSITION_MASK, Place, Row, Rows
 from vexfs_fuse.vectors.schedule import Size, Work
+from vexfs_fuse.vectors.shard_file import Keys, SavedShard
 
 
 class Parts:
@@ -102,6 +103,29 @@ class Parts:
     def release(self, construction: Construction) -> None:
         """Let others work on what the construction was made from."""
         self._claimed.difference_update(construction.work.numbers)
+
+    def restore(self, saved: SavedShard, live: Mask) -> int:
+        """Take in a shard from the disk, of which some positions are still right; return its number.
+
+        Nothing may be known yet of what is right in it.
+        """
+        part = Part.over(self._next_number(), saved.matrix, self.metric)
+        part.shard = saved.shard
+        rows = np.zeros(len(live), np.int64)
+        keys = saved.keys
+        rows[live] = self.rows.put_many(keys.inos[live], keys.passages[live], keys.lsns[live])
+        self._adopt(part, rows, live)
+        self.appended += int(np.count_nonzero(live))
+        return part.number
+
+    def keys_of(self, part: Part) -> Keys:
+        """Return whose vectors lie in a part, by position."""
+        rows, live = part.rows[: part.used], part.live[: part.used]
+        return Keys(
+            np.where(live, self.rows.inos[rows], 0),
+            np.where(live, self.rows.passages[rows], 0),
+            np.where(live, self.rows.lsns[rows], 0),
+        )
 
     def _adopt(self, part: Part, rows: Longs, live: Mask) -> None:
         part.revive(live, rows)

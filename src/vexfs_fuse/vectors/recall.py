@@ -13,7 +13,7 @@ import numpy as np
 from vexfs_fuse.errors import InvalidArgument
 from vexfs_fuse.vectors.arrays import Doubles, Floats, Longs, Mask
 
-EF_DEFAULT: Final = 140
+EF_DEFAULT: Final = 128
 EF_MIN: Final = 40
 EF_MAX: Final = 1_000
 TARGET: Final = 0.97

@@ -78,6 +78,24 @@ class Rows:
         self.places[row] = place
         return row, before
 
+    def put_many(self, inos: Longs, passages: Ints, lsns: Longs) -> Longs:
+        """Give (inode, passage) pairs, of which none is known, rows with no place yet."""
+        first, end = self.limit, self.limit + len(inos)
+        if len(self.inos) < end:
+            self._lengthen(end)
+        self.limit = end
+        self.count += len(inos)
+        self.inos[first:end], self.passages[first:end] = inos, passages
+        self.lsns[first:end], self.places[first:end] = lsns, NOWHERE
+        self.live[first:end] = True
+        rows = np.arange(first, end)
+        firsts = passages == _FIRST
+        self._firsts.update(zip(inos[firsts].tolist(), rows[firsts].tolist(), strict=True))
+        for position in np.flatnonzero(~firsts).tolist():
+            passages_of = self._others.setdefault(int(inos[position]), {})
+            passages_of[int(passages[position])] = first + position
+        return rows
+
     def drop(self, row: Row) -> Place:
         """Forget the row; return where its vector lay."""
         place = Place(int(self.places[row]))
@@ -111,11 +129,14 @@ class Rows:
 
     def _extend(self) -> int:
         if self.limit == len(self.inos):
-            capacity = max(_CAPACITY_MIN, self.limit + self.limit // 2)
-            for name in ("inos", "passages", "lsns", "places", "live"):
-                column = getattr(self, name)
-                longer = np.zeros(capacity, column.dtype)
-                longer[: self.limit] = column[: self.limit]
-                setattr(self, name, longer)
+            self._lengthen(self.limit + 1)
         self.limit += 1
         return self.limit - 1
+
+    def _lengthen(self, capacity: int) -> None:
+        capacity = max(_CAPACITY_MIN, capacity, self.limit + self.limit // 2)
+        for name in ("inos", "passages", "lsns", "places", "live"):
+            column = getattr(self, name)
+            longer = np.zeros(capacity, column.dtype)
+            longer[: self.limit] = column[: self.limit]
+            setattr(self, name, longer)

@@ -27,6 +27,8 @@ class Task(NamedTuple):
     mask: Mask | None
     places: Longs | None
     inos: Longs | None
+    forced: bool = False
+    """Whether graphs are asked even where scanning is cheaper."""
 
 
 class Nearest(NamedTuple):
@@ -117,7 +119,8 @@ def _by_graph(task: Task, view: View, ask: Ask) -> Found | None:
     ef = effort(task.ef, view.live_count, task.live)
     fetch = fetched(ask.wanted, share)
     while fetch < view.shard.count:
-        if cost.graph(view.shard.count, max(ef, fetch)) > 2 * cost.scan(len(view.vectors)):
+        graph_ns = cost.graph(view.shard.count, max(ef, fetch))
+        if graph_ns > 2 * cost.scan(len(view.vectors)) and not task.forced:
             return None
         answer = view.shard.nearest(ask.query, fetch, max(ef, fetch))
         if answer is None:

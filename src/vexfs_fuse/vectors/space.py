@@ -3,7 +3,7 @@
 Knows no names, no permissions (those come as a mask) and no disk.
 """
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from vexfs_fuse.errors import InvalidArgument
 from vexfs_fuse.pending import Pending
 from vexfs_fuse.units import Inode, Lsn
 from vexfs_fuse.vectors import codec, planner, schedule, search
-from vexfs_fuse.vectors.arrays import Floats, Mask
+from vexfs_fuse.vectors.arrays import Floats, Longs, Mask
 from vexfs_fuse.vectors.exact import Ask, View, cut
 from vexfs_fuse.vectors.hits import Hits
 from vexfs_fuse.vectors.metric import Metric
@@ -19,8 +19,13 @@ from vexfs_fuse.vectors.parts import Parts
 from vexfs_fuse.vectors.planner import Cost, Field
 from vexfs_fuse.vectors.recall import EffortChanged, Recall, Sample
 from vexfs_fuse.vectors.rows import Row, Rows
+from vexfs_fuse.vectors.saving import Saved, SaveFailed, Saving
 from vexfs_fuse.vectors.search import Nearest, Task
+from vexfs_fuse.vectors.shard_file import Keys
+from vexfs_fuse.vectors.store import Disk, ShardStore
 from vexfs_fuse.vectors.upkeep import Upkeep
+
+T = TypeVar("T")
 
 LOOP_NS_MAX: Final = 2_000_000.0
 """A search that is expected to take longer is handed out as `Pending`."""
@@ -29,6 +34,13 @@ SLACK: Final = 32
 """How many more a search in a thread looks for, to make up for what is removed meanwhile."""
 
 MODES: Final = ("auto", "exact", "ann")
+
+
+class Restored(NamedTuple):
+    """What loading left to do: positions in `current` to be set, and sentences on damage found."""
+
+    missing: Longs
+    problems: list[str]
 
 
 class Space:
@@ -62,6 +74,8 @@ class Space:
         self.parts = Parts(dimensions, metric, tail_rows or schedule.tail_rows(dimensions))
         self.upkeep = Upkeep(self.parts)
         self._cost = Cost(dimensions)
+        self._saving: Saving | None = None
+        self._busy = False
 
     @property
     def rows(self) -> Rows:
@@ -125,7 +139,7 @@ class Space:
         ef
             The effort in graphs instead of the one that holds the target recall.
         mode
-            `auto`, or one of `exact`, `ann`.
+            `auto`; `exact` compares every candidate, `ann` asks every graph.
         per_inode
             Whether only the best passage of an inode counts.
 
@@ -143,23 +157,45 @@ class Space:
             self.recall.offer(lambda: self._sample(ask, mask, nearest, per_inode=per_inode))
         return self._hits(task, nearest)
 
+    def keep_in(self, disk: Disk, directory: str, current: Keys) -> Restored:
+        """Load what a directory of the store has, and save shards there from now on.
+
+        `current` says for an empty space whose vectors it shall have, at which versions.  What the
+        result calls missing is then to be set.
+        """
+        store = ShardStore(disk, directory, self._description())
+        self._saving = Saving(self.parts, store)
+        missing, problems = self._saving.restore(current)
+        self.generation += 1
+        self.last_lsn = Lsn(int(current.lsns.max(initial=0)))
+        return Restored(missing, problems)
+
+    def unsaved(self) -> Pending[Saved | SaveFailed | None] | None:
+        """Return the saving of what is not on disk yet, for the end: repeat until None."""
+        if self._saving is None or self._busy:
+            return None
+        return self._alone(self._saving.due())
+
     def due(self, *, idle: bool) -> Pending[Any] | None:
         """Return the next piece of work, about a tenth of a second in a thread, or None.
 
-        One at a time: ask again after `resume`, which answers an event for the journal (`Built`,
-        `BuildFailed`, `EffortChanged`) or None.  What can wait is done when `idle` only.
+        One at a time: None until `resume` has been called, which answers an event for the journal (`Built`,
+        `BuildFailed`, `EffortChanged`, `Saved`, `SaveFailed`) or None.  What can wait is done when `idle` only.
         """
-        work = self.upkeep.due(idle=idle)
-        return self._judging() if work is None and idle else work
+        if self._busy:
+            return None
+        work: Pending[Any] | None = self.upkeep.due(idle=idle)
+        if work is None and idle:
+            work = self._judging() or self.unsaved()
+        return work if self._busy else self._alone(work)
 
     def statistics(self) -> dict[str, Any]:
         """Return what there is to say about the space, for people and metrics."""
         parts = self.parts.all
         return {
             "name": self.name,
-            "dimensions": self.dimensions,
-            "metric": self.metric.value,
             "model": self.model,
+            **self._description(),
             "vectors": len(self),
             "inodes": self.rows.inodes,
             "dead": sum(part.dead for part in parts),
@@ -169,6 +205,21 @@ class Space:
             **self.upkeep.statistics(),
             **self.recall.statistics(),
         }
+
+    def _alone(self, pending: Pending[T] | None) -> Pending[T] | None:
+        """Hand out no other work before this has been resumed."""
+        if pending is None:
+            return None
+        self._busy = True
+
+        def resume(outcome: Any) -> Any:
+            self._busy = False
+            return pending.resume(outcome)
+
+        return Pending(pending.work, resume)
+
+    def _description(self) -> dict[str, Any]:
+        return {"dimensions": self.dimensions, "metric": self.metric.value}
 
     def _ask(self, prepared: Floats, count: int) -> Ask:
         doubt = self.metric.doubt(prepared, self.parts.square_max)
@@ -189,7 +240,8 @@ class Space:
         if allowed is not None and plan.exact:
             places = np.sort(rows.places[: rows.limit][allowed])
         inos = rows.inos if per_inode and not rows.single else None
-        return Task(views, plan, ef, rows.count, candidates, mask, places, inos)
+        forced = mode == planner.ANN
+        return Task(views, plan, ef, rows.count, candidates, mask, places, inos, forced)
 
     def _hits(self, task: Task, nearest: Nearest) -> Hits:
         return Hits(

@@ -35,20 +35,18 @@ class Upkeep:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._constructions: list[Construction] = []
-        self._busy = False
         self._held_until_appended = 0
         self.built = 0
         self.failures = 0
         self.seconds = 0.0
 
     def due(self, *, idle: bool) -> Pending[Built | BuildFailed | None] | None:
-        """Return the next step, if there is one and none is under way."""
-        if self._busy or self._parts.appended < self._held_until_appended:
+        """Return the next step, if there is one; to be asked again when that has been resumed."""
+        if self._parts.appended < self._held_until_appended:
             return None
         self._begin(idle=idle)
         if not self._constructions:
             return None
-        self._busy = True
         construction = self._constructions[-1]
         return Pending(lambda: _stepped(construction), self._resume)
 
@@ -75,7 +73,6 @@ class Upkeep:
             self._constructions.append(self._parts.claim(work))
 
     def _resume(self, construction: Construction) -> Built | BuildFailed | None:
-        self._busy = False
         if construction.failure is not None:
             return self._failed(construction, construction.failure)
         if not construction.finished:

@@ -1,0 +1,107 @@
+"""Graphs are built beside searches and changes, without anybody noticing."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from tests.vectors.worlds import clustered, finished, settle
+from vexfs_fuse.units import Inode, Lsn
+from vexfs_fuse.vectors.metric import Metric
+from vexfs_fuse.vectors.space import Space
+from vexfs_fuse.vectors.upkeep import BuildFailed, Built
+
+VECTORS = clustered(3_000, 24)
+TAIL_ROWS = 256
+
+
+def filled(count: int = len(VECTORS)) -> Space:
+    space = Space("default", 24, Metric.COSINE, tail_rows=TAIL_ROWS)
+    for position, vector in enumerate(VECTORS[:count]):
+        space.set(Inode(position + 1), vector, Lsn(position + 1))
+    return space
+
+
+def answers(space: Space, mode: str = "auto") -> list[list[int]]:
+    queries = VECTORS[:: len(VECTORS) // 40]
+    return [finished(space.search(query, 5, mode=mode)).inos.tolist() for query in queries]
+
+
+def test_answers_before_during_and_after_building_are_the_same() -> None:
+    space = filled()
+    before = answers(space)
+    for _ in range(1_000):
+        pending = space.due(idle=True)
+        if pending is None:
+            break
+        outcome = pending.work()
+        assert answers(space, "exact") == before
+        pending.resume(outcome)
+        assert answers(space, "exact") == before
+    assert space.due(idle=True) is None
+    same = sum(ours == theirs for ours, theirs in zip(answers(space, "ann"), before, strict=True))
+    assert same >= 0.9 * len(before)
+
+
+def test_building_in_a_thread_while_vectors_come_and_go_loses_none() -> None:
+    space = filled(1_000)
+    with ThreadPoolExecutor(1) as thread:
+        pending = space.due(idle=False)
+        future = None if pending is None else thread.submit(pending.work)
+        for position in range(1_000, 3_000):
+            space.set(Inode(position + 1), VECTORS[position], Lsn(position + 1))
+            space.remove(Inode(position - 999))
+            assert finished(space.search(VECTORS[position], 1)).inos[0] == position + 1
+            if future is not None and pending is not None and future.done():
+                pending.resume(future.result())
+                pending = space.due(idle=False)
+                future = None if pending is None else thread.submit(pending.work)
+        if future is not None and pending is not None:
+            pending.resume(future.result())
+    settle(space)
+    assert len(space) == 1_000
+    hits = finished(space.search(VECTORS[2_500], 1_000))
+    assert set(hits.inos.tolist()) == set(range(2_001, 3_001))
+
+
+def test_what_waits_for_a_graph_comes_between_the_steps_of_a_merge() -> None:
+    space = filled(4 * TAIL_ROWS)
+    numbers = []
+    for first in range(0, 8 * TAIL_ROWS, TAIL_ROWS):
+        for position in range(first, first + TAIL_ROWS):
+            space.set(Inode(position + 1), VECTORS[position], Lsn(10_000 + position))
+        while (pending := space.due(idle=False)) is not None:
+            event = pending.resume(pending.work())
+            if isinstance(event, Built):
+                numbers.append(event.reason)
+                break
+    assert "new vectors" in numbers
+    assert space.statistics()["build_failures"] == 0
+
+
+def test_a_build_that_fails_is_an_event_and_search_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    space = filled()
+    with monkeypatch.context() as broken:
+        broken.setattr("vexfs_fuse.vectors.construction.ShardBuilder", no_memory)
+        events = settle(space)
+    assert [type(event) for event in events] == [BuildFailed]
+    assert finished(space.search(VECTORS[7], 1)).inos.tolist() == [8]
+    for position in range(TAIL_ROWS):
+        space.set(Inode(5_000 + position), VECTORS[position], Lsn(5_000 + position))
+    assert [event for event in settle(space) if isinstance(event, Built)]
+
+
+def test_vectors_of_nobody_take_no_memory() -> None:
+    space = filled()
+    settle(space)
+    for ino in range(1, 3_001):
+        space.remove(Inode(ino))
+    settle(space)
+    assert space.statistics()["shards"] == []
+    assert finished(space.search(VECTORS[0], 5)).inos.tolist() == []
+    assert finished(space.search(VECTORS[0], 5, mask=np.ones(3_000, bool))).candidates == 0
