@@ -8,6 +8,7 @@ order, so that interleavings are explored without threads.
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from vexfs_fuse.errors import VexfsError
 from vexfs_fuse.units import Lsn
 
 T = TypeVar("T")
@@ -22,6 +23,21 @@ class Pending(NamedTuple, Generic[T]):
 
     work: Callable[[], Any]
     resume: Callable[[Any], Any]
+
+
+def caught(work: Callable[[], T]) -> Callable[[], T | VexfsError]:
+    """Return `work` as a function that returns its expected failure instead of raising it.
+
+    For background work: nobody waits for an answer, so that `resume` must see to the failure.
+    """
+
+    def run() -> T | VexfsError:
+        try:
+            return work()
+        except VexfsError as failure:
+            return failure
+
+    return run
 
 
 class Durable(NamedTuple, Generic[T]):

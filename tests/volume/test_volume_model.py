@@ -504,6 +504,20 @@ class VolumeMachine(RuleBasedStateMachine):
         for _ in range(count):
             self.advance_maintenance()
 
+    @rule()
+    @survivable
+    def idle(self) -> None:
+        """Let a while pass without requests."""
+        self.finish_work()
+        self.model.flush_all()
+        for _ in self.volume.flush_aged():
+            pass
+        self.clock.advance(11)
+        for _ in range(2):
+            self.mounted.sync()
+            self.advance_maintenance()
+            self.finish_maintenance()
+
     def advance_maintenance(self) -> None:
         if self.step is not None:
             if self.step.advance():
@@ -546,6 +560,7 @@ class VolumeMachine(RuleBasedStateMachine):
     def recover(self, crash: Crash) -> None:
         self.is_open = False
         durable = self.volume.durable_lsn
+        self.model.note_records(self.volume.logged_lsn)  # of a purge, if any
         if crash.seed is None:
             self.store.kill(self.mounted)
         else:
@@ -571,6 +586,8 @@ class VolumeMachine(RuleBasedStateMachine):
         self.finish_work()
         self.close_handles()
         self.model.flush_all()
+        self.volume.commit_all()
+        self.store.faults.heal()
         self.is_open = False
         self.mounted.close()
         self.follow_background()

@@ -433,9 +433,17 @@ def _create_reserved(disk: Disk, name: str, size: int) -> File | None:
         file.reserve(0, size)
     except VexfsError:
         file.close()
-        disk.remove(name)
+        _remove_if_possible(disk, name)
         return None
     return file
+
+
+def _remove_if_possible(disk: Disk, name: str) -> None:
+    """Remove a file that may as well stay: without a header, the next opening removes it."""
+    try:
+        disk.remove(name)
+    except VexfsError:
+        pass
 
 
 def _begin(disk: Disk, volume: str, salt: bytes, time_ns: int) -> Tail:

@@ -102,10 +102,14 @@ class AttributeChanges:
         return without_set_id(node.mode) != node.mode or self._has_capability(node)
 
     def touch_atime(self, node: Node, now_ns: int) -> None:
-        """Move atime, if the volume takes changes at all."""
-        if self._writer.refusal is None:
+        """Move atime, if the volume takes changes and finds room for this one: reading always works."""
+        if self._writer.refusal is not None:
+            return
+        try:
             self._writer.admit()
-            self._writer.commit(node.ino, Accessed(now_ns), SYSTEM)
+        except NoSpace:
+            return
+        self._writer.commit(node.ino, Accessed(now_ns), SYSTEM)
 
     def get_xattr(self, node: Node, name: bytes) -> bytes:
         """Return an extended attribute's value.
@@ -173,6 +177,7 @@ class AttributeChanges:
             raise NotSupported("a symlink has no ACL")
         if name == acl.DEFAULT and not node.is_dir:
             raise AccessDenied("only a directory has a default ACL")
+        self._tree.xattrs(node)  # what is damaged is found before anything is logged
         if len(value) <= 4:
             self._writer.admit()
             self._writer.commit(node.ino, XattrRemoved(name, None), who)

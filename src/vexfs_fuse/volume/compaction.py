@@ -6,10 +6,10 @@ that record is durable: until then both copies are there.
 """
 
 import logging
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from vexfs_fuse.errors import CorruptData, NoSpace, NotFound
+from vexfs_fuse.errors import CorruptData, NoSpace, NotFound, VexfsError
 from vexfs_fuse.pending import Pending
 from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.segment_files import SegmentGone
@@ -34,6 +34,7 @@ SHORT_LIVE_SHARE_MAX: Final = 0.9
 ROUNDS_MAX: Final = 5
 """So often a segment is gone through before what remains counts as unaccounted for."""
 
+T = TypeVar("T")
 Step = Pending[Any] | None
 
 
@@ -95,18 +96,17 @@ class Compactor:
         kept = []
         for segment, lsn in self._waiting:
             if lsn <= volume.view.applied:
-                volume.segments.drop(segment)
                 self._full_at.pop(segment, None)
                 self.dropped_segments += 1
+                volume.segments.drop(segment)
             else:
                 kept.append((segment, lsn))
         self._waiting = kept
 
     def _empty(self, segment: Segment) -> Iterator[Step]:
-        frames: list[FrameAt] = []
-        yield Pending(lambda: self._volume.segments.frames(segment), frames.extend)
         live = self._volume.segments.live_bytes
         try:
+            frames = yield from _worked(lambda: self._volume.segments.frames(segment))
             for _ in range(ROUNDS_MAX):
                 before = live(segment)
                 for frame in frames:
@@ -128,8 +128,7 @@ class Compactor:
         extents = self._in_use(segment, frame)
         if not extents:
             return
-        copied: list[Copied] = []
-        yield Pending(lambda: self._read(extents), copied.extend)
+        copied = yield from _worked(lambda: self._read(extents))
         if self._volume.failure is not None:
             return
         node = self._node(frame)
@@ -183,6 +182,23 @@ class Compactor:
             staged.frame_bytes,
             staged.sums,
         )
+
+
+def _worked(work: Callable[[], T]) -> Generator[Step, None, T]:
+    """Have `work` done in a thread; return what it returns, or raise what it raises, on the loop."""
+
+    def run() -> tuple[T | None, Exception | None]:
+        try:
+            return work(), None
+        except (VexfsError, SegmentGone) as failure:
+            return None, failure
+
+    outcomes: list[tuple[T, Exception | None]] = []
+    yield Pending(run, outcomes.append)
+    result, failure = outcomes.pop()
+    if failure is not None:
+        raise failure
+    return result
 
 
 def _live_share(use: SegmentUse) -> float:

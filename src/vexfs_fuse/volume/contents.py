@@ -145,8 +145,8 @@ class Contents:
     def flush(self, node: Node, *, inline_allowed: bool = False) -> list[Extent]:
         """Stage dirty bytes, which are clean from then on; return their extents, to be logged.
 
-        These are all, unless the disk has room for some frames only: `node.content.dirty` is not
-        empty then, and the next call raises.
+        These are all, unless they are too many for one record or the disk has room for some frames
+        only: `node.content.dirty` is not empty then, and the next call goes on, or raises.
 
         Raises
         ------

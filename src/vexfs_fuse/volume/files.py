@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from xxhash import xxh3_64
 
-from vexfs_fuse.errors import FileTooBig, InvalidArgument, NoSpace, ReadOnly
+from vexfs_fuse.errors import FileTooBig, InvalidArgument, ReadOnly
 from vexfs_fuse.pending import Pending, WaitForSpace
 from vexfs_fuse.storage.extents import end_of
 from vexfs_fuse.tree.node import Node
@@ -54,6 +54,7 @@ class Files:
             raise InvalidArgument(f"size {size}")
         if size > FILE_BYTES_MAX:
             raise FileTooBig
+        self.require(node)
         if size and node.content is not None:
             self.flush(node)  # so that no prefix of the journal shows zeros where data had been
         mode, uncapable = None, False
@@ -80,15 +81,31 @@ class Files:
         content = node.content
         if content is None or not content.dirty:
             return
+        self.require(node)
+        while self._flush_some(node, inline_allowed=inline_allowed):
+            pass
+
+    def _flush_some(self, node: Node, *, inline_allowed: bool) -> bool:
+        """Stage and log as much as one record holds; whether to go on."""
         self._writer.admit(is_freeing=True)
+        content = node.content
         size, mtime, ctime = self.size_times(node)
         extents = self._contents.flush(node, inline_allowed=inline_allowed)
-        if content.dirty:  # the disk took a part of it only
+        if content.dirty:  # there is more, or the disk took a part of it only
             size = max(node.size, *(end_of(extent) for extent in extents))
         rows: list[list[Any]] = [list(extent) for extent in extents]
         self._writer.commit(node.ino, ExtentWritten(size, mtime, ctime, rows), SYSTEM)
-        if content.dirty:
-            raise NoSpace
+        return bool(content.dirty)
+
+    def require(self, node: Node) -> None:
+        """Make sure that what is known of the file's extents can be read, before a change is logged.
+
+        Raises
+        ------
+        CorruptData
+        """
+        if node.stored and (node.content is None or node.content.extents is None):
+            self._contents.extents(node)
 
     def content_sum(self, node: Node) -> int | None:
         """Return an XXH3 over the size, and the places and checksums of the extents; None for too many.

@@ -1,10 +1,12 @@
 """Decides what happens to names: create, link, unlink, rename."""
 
+import logging
 import stat
 from collections.abc import Iterator
 from typing import Final
 
 from vexfs_fuse.errors import (
+    CorruptData,
     DirectoryNotEmpty,
     Exists,
     InvalidArgument,
@@ -25,6 +27,8 @@ from vexfs_fuse.volume.files import Files
 from vexfs_fuse.volume.saves import BACKUP_SUFFIX
 from vexfs_fuse.volume.vector_changes import VectorChanges
 from vexfs_fuse.volume.writer import SYSTEM, Caller, Writer
+
+log = logging.getLogger(__name__)
 
 NO_REPLACE, EXCHANGE = 1, 2
 """Flags of renameat2(2)."""
@@ -180,6 +184,7 @@ class Namespace:
         entry = self._entry(self.directory(parent_ino), name)
         if entry.kind == stat.S_IFDIR:
             raise IsADirectory
+        self._tree.node(entry.ino)  # what is damaged is found before anything is logged
         self._writer.admit(is_freeing=True)
         node = self._writer.commit(entry.ino, Unlinked(parent_ino, name), who)
         assert node is not None
@@ -294,8 +299,20 @@ class Namespace:
     def purge(self) -> Iterator[None]:
         """Let go of the inodes that nobody uses, with their contents; yields between two slices."""
         while self.unused and self._writer.refusal is None:
-            inodes = self.unused[-PURGE_SLICE:]
+            inodes = [ino for ino in self.unused[-PURGE_SLICE:] if self._is_whole(ino)]
             self._writer.admit(is_freeing=True)
             del self.unused[-PURGE_SLICE:]
-            self._writer.commit(Inode(0), Purged(inodes), SYSTEM)
+            if inodes:
+                self._writer.commit(Inode(0), Purged(inodes), SYSTEM)
             yield
+
+    def _is_whole(self, ino: Inode) -> bool:
+        """Whether all that goes with an inode can be read; what cannot waits for `fsck --repair`."""
+        try:
+            node = self._tree.node(ino)
+            self._tree.xattrs(node)
+            self._files.require(node)
+        except CorruptData as damage:
+            log.warning("inode %d cannot be let go of: %s", ino, damage)
+            return False
+        return True

@@ -104,10 +104,10 @@ def assemble(disk: Disk, view: State, identity: Identity, config: Config, clock:
         volume.refuse_changes("mounted read-only")
         return volume
     if volume.logged_lsn == 0:
+        volume.writer.admit()
         volume.writer.commit(ROOT, Formatted(ROOT_MODE, os.getuid(), os.getgid()), SYSTEM)
-    volume.writer.commit(
-        ROOT, Mounted(__version__, False), Actor(os.getuid(), os.getgid(), os.getpid())
-    )
+    mounter = Actor(os.getuid(), os.getgid(), os.getpid())
+    volume.writer.note(ROOT, Mounted(__version__, False), mounter)
     volume.purge_orphans()
     return volume
 

@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 
 from vexfs_fuse.clock import Clock
 from vexfs_fuse.config import Config
-from vexfs_fuse.errors import NoSpace, VexfsError
-from vexfs_fuse.pending import Pending
+from vexfs_fuse.errors import CorruptData, StoreFailed, VexfsError
+from vexfs_fuse.pending import Pending, caught
 from vexfs_fuse.storage.disk import Disk
 from vexfs_fuse.storage.journal import Journal
 from vexfs_fuse.storage.pool import Pool
@@ -151,6 +151,10 @@ class Volume:
         if self.writer.refusal is None:
             self.writer.refusal = reason
 
+    def _fail(self, reason: str) -> None:
+        self.refuse_changes(reason)
+        log.critical("the volume turns read-only: %s", self.failure)
+
     def seal(self) -> Batch | None:
         """Return what the writer thread must do so that all that is logged now is durable; None if nothing.
 
@@ -174,8 +178,7 @@ class Volume:
     def settle(self, batch: Batch, error: BaseException | None) -> None:
         """Take note that a batch has run; after an error the volume is read-only."""
         if error is not None:
-            self.refuse_changes(f"a sync of the store failed: {error}")
-            log.critical("the volume turns read-only: %s", self.failure)
+            self._fail(f"a sync of the store failed: {error}")
             return
         if batch.segments is not None:
             self.segments.settle(batch.segments)
@@ -201,7 +204,10 @@ class Volume:
 
     def _look_for_room(self) -> None:
         """Let writers know what the disk can take; between two looks they count for themselves."""
-        self.contents.set_room(self.room.look())
+        try:
+            self.contents.set_room(self.room.look())
+        except StoreFailed as failure:
+            self._fail(str(failure))
 
     def when_pressed(self, relief: Callable[[], None]) -> None:
         """Have `relief` called whenever much of the pool is dirty; it should see to `relieve`."""
@@ -222,16 +228,18 @@ class Volume:
             if error is None:
                 self.segments.settle_out(batch)
             else:
-                self.refuse_changes(f"a write to the store failed: {error}")
+                self._fail(f"a write to the store failed: {error}")
 
-        return Pending(_caught(batch.write_out), settle)
+        return Pending(caught(batch.write_out), settle)
 
     def _flush_quietly(self, node: Node) -> None:
-        """Flush one file; without space its pages stay dirty until there is some."""
+        """Flush one file; what there is no space for, or no sound extents, stays dirty."""
         try:
             self.files.flush(node)
-        except NoSpace as full:
-            log.warning("inode %d cannot be flushed: %s", node.ino, full)
+        except StoreFailed as failure:
+            self._fail(f"a write to the store failed: {failure}")
+        except VexfsError as reason:
+            log.warning("inode %d cannot be flushed: %s", node.ino, reason)
 
     # -- maintenance ---------------------------------------------------------------------------
 
@@ -257,8 +265,16 @@ class Volume:
         yield from self._purge_quietly()
         yield from self._commit_state()
         if self.failure is None:
-            yield from self.compactor.steps()
+            yield from self._compact()
             yield from self._tend_indexes()
+
+    def _compact(self) -> Iterator[Pending[None] | None]:
+        try:
+            yield from self.compactor.steps()
+        except StoreFailed as failure:
+            self._fail(f"the store failed under compaction: {failure}")
+        except VexfsError as reason:
+            log.warning("segments cannot be compacted now: %s", reason)
 
     def _tend_indexes(self) -> Iterator[Pending[Any] | None]:
         """Build what vectors wait for, a few steps for each space."""
@@ -281,8 +297,10 @@ class Volume:
     def _purge_quietly(self) -> Iterator[None]:
         try:
             yield from self.names.purge()
-        except NoSpace as full:
-            log.warning("inodes without names cannot be let go of: %s", full)
+        except StoreFailed as failure:
+            self._fail(str(failure))
+        except VexfsError as reason:
+            log.warning("inodes without names cannot be let go of: %s", reason)
 
     def _commit_state(self) -> Iterator[Pending[None] | None]:
         if not self._commit_ready:
@@ -294,14 +312,14 @@ class Volume:
         except VexfsError as error:
             self._give_up_commit(error)
             return
-        yield Pending(_caught(commit.finish), self._state_committed)
+        yield Pending(caught(commit.finish), self._state_committed)
         while not commit.release():  # freeing what it held takes as long as a slice
             yield None
         if self._committing is None:
-            yield Pending(_caught(self.view.checkpoint), self._state_checkpointed)
+            yield Pending(caught(self.view.checkpoint), self._state_checkpointed)
         if self._drop_journal is not None:
             drop, self._drop_journal = self._drop_journal, None
-            yield Pending(_caught(drop), _told)
+            yield Pending(caught(drop), _told)
 
     def _state_committed(self, error: VexfsError | None) -> None:
         if error is not None:
@@ -313,14 +331,21 @@ class Volume:
 
     def _give_up_commit(self, error: VexfsError) -> None:
         """Take the rows back into the overlay; nothing is lost, the journal has it all."""
-        log.warning("the state view cannot be committed now: %s", error)
         self.view.discard(self._committing)
         self._committing, self._commit_ready = None, False
         self._committed_at_s = self.clock.monotonic_s()
+        self._tell_of_view(error)
+
+    def _tell_of_view(self, error: VexfsError) -> None:
+        """What a full or busy disk refuses is tried again; what a broken one does, never."""
+        if isinstance(error, (StoreFailed, CorruptData)):
+            self._fail(f"the state view cannot be written: {error}")
+        else:
+            log.warning("the state view cannot be written now: %s", error)
 
     def _state_checkpointed(self, error: VexfsError | None) -> None:
         if error is not None:
-            log.warning("the state view cannot be checkpointed now: %s", error)
+            self._tell_of_view(error)
             return
         keep_since = self.clock.now_ns() - round(self.config.journal_keep_age * NS_PER_S)
         drop = self.journal.drop_through(
@@ -377,7 +402,7 @@ class Volume:
         for ino in self.view.orphans():
             self.orphans.add(Inode(ino))
         self.names.unused.extend(self.orphans)
-        for _ in self.names.purge():
+        for _ in self._purge_quietly():
             pass
 
     def status(self) -> dict[str, Any]:
@@ -419,16 +444,3 @@ def _told(error: VexfsError | None) -> None:
     """Tell of old files that could not be removed; they go at the next time."""
     if error is not None:
         log.warning("old journal files cannot be removed now: %s", error)
-
-
-def _caught(work: Callable[[], Any]) -> Callable[[], VexfsError | None]:
-    """Return `work` as a function that returns its expected failure."""
-
-    def run() -> VexfsError | None:
-        try:
-            work()
-        except VexfsError as error:
-            return error
-        return None
-
-    return run

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from vexfs_fuse.errors import NoSpace, StoreFailed
@@ -16,6 +17,9 @@ from vexfs_fuse.volume.pages import UNIT_SHIFT, PageTable
 
 FRAME_BYTES_MAX: Final = MIB
 """The most contents in one frame: as much as the largest page, read back in one go."""
+
+FRAMES_MAX: Final = 512
+"""The most frames of one flush: their extents make a record that the journal has room for."""
 
 FILE_OVERHEAD_BYTES: Final = 512
 """What a dirty file takes on the disk besides its bytes: a frame's header, a record, a row."""
@@ -73,7 +77,7 @@ class WriteBack:
     def flush(self, content: Content, *, inline_allowed: bool) -> list[Extent]:
         """Stage dirty bytes, which are clean from then on; return their extents, to be logged.
 
-        These are all, unless the disk has room for some frames only: the file is still dirty then.
+        The file is still dirty when there were too many for one record, or room for some frames only.
 
         Raises
         ------
@@ -119,7 +123,7 @@ class WriteBack:
 
     def _stage_frames(self, content: Content, flushed: runs.Runs) -> list[Extent]:
         extents: list[Extent] = []
-        for start, end in _frames(flushed):
+        for start, end in islice(_frames(flushed[: 2 * FRAMES_MAX]), FRAMES_MAX):
             try:
                 extents.append(self._stage(content, start, end))
             except (NoSpace, StoreFailed):

@@ -3,7 +3,7 @@
 from typing import NamedTuple, Protocol
 
 from vexfs_fuse.clock import Clock
-from vexfs_fuse.errors import NoSpace, ReadOnly
+from vexfs_fuse.errors import CorruptData, NoSpace, ReadOnly, VexfsError
 from vexfs_fuse.storage.journal import Journal
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import Inode
@@ -92,11 +92,24 @@ class Writer:
         )
 
     def commit(self, ino: Inode, change: Change, who: Caller) -> Node | None:
-        """Log a change that was decided and admitted, and apply it; return the inode's node."""
+        """Log a change that was decided and admitted, and apply it; return the inode's node.
+
+        Raises
+        ------
+        CorruptData
+            The state view is damaged where the change belongs.  That should have been found before;
+            now memory and journal differ, so the volume takes no more changes.
+        """
         now = self.clock.now_ns()
         self.changes += 1
         kind = change.__class__
         lsn = self.journal.append(
             kind.__name__, ino, (who.uid, who.gid, who.pid), body(change), now
         )
-        return self.applier.table[kind](lsn, now, ino, change)
+        try:
+            return self.applier.table[kind](lsn, now, ino, change)
+        except BaseException as failure:
+            self.refusal = self.refusal or f"record {lsn} could not be applied: {failure}"
+            if isinstance(failure, VexfsError):
+                raise CorruptData(str(failure)) from failure
+            raise
