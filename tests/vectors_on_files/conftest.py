@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.mounting import MountedVolume
+from tests.support.mounting import OPTIONS, MountedVolume
 from tests.support.vectors import make_space
 
 
@@ -35,6 +35,30 @@ def space(volume: MountedVolume, mount: Path) -> str:
     """A vector space of four dimensions, compared by cosine."""
     make_space(volume.path, mount.name, 4)
     return mount.name
+
+
+@pytest.fixture
+def options() -> str:
+    """Further mount options of the test's own volume."""
+    return "search_journal=full"
+
+
+@pytest.fixture
+def own(options: str) -> Iterator[MountedVolume]:
+    """A mounted volume of the test's own, which must end well."""
+    mounted = MountedVolume(options=f"{OPTIONS},{options}")
+    try:
+        mounted.start()
+        yield mounted
+        mounted.stop()
+    finally:
+        mounted.discard()
+
+
+@pytest.fixture
+def own_volume(own: MountedVolume) -> Path:
+    """The root directory of the test's own volume."""
+    return own.path
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

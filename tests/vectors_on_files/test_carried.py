@@ -24,11 +24,11 @@ def file(mount: Path, space: str) -> Path:
 
 
 def has_vector(path: Path, space: str) -> bool:
-    try:
-        return os.getxattr(path, attribute(space)) == VALUE
-    except OSError as error:
-        assert error.errno == errno.ENODATA
+    if attribute(space) not in os.listxattr(path):
+        with refused(errno.ENODATA):
+            os.getxattr(path, attribute(space))
         return False
+    return os.getxattr(path, attribute(space)) == VALUE
 
 
 def found(mount: Path, space: str) -> list[str]:

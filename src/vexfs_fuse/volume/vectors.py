@@ -16,6 +16,9 @@ from vexfs_fuse.vectors.space import Space
 from vexfs_fuse.volume import changes
 
 DEFAULT_SPACE: Final = "default"
+LAST_SPACE: Final = "last_space"
+"""Where the state view keeps the greatest number that a space has had."""
+
 WHOLE: Final = 0
 """The passage that stands for a whole file."""
 
@@ -48,8 +51,9 @@ class Vectors:
 
     @property
     def next_number(self) -> int:
-        """The number of the next space."""
-        return max(self._names, default=0) + 1
+        """The number of the next space; that of a dropped one is not given again."""
+        last = self._view.get_meta(LAST_SPACE)
+        return max(last if isinstance(last, int) else 0, *self._names, 0) + 1
 
     def holds(self, ino: Inode) -> bool:
         """Whether an inode has any vector."""
@@ -84,6 +88,7 @@ class Vectors:
             change.model.encode(),
         )
         self._view.put_space(change.space, row)
+        self._view.put_meta(LAST_SPACE, change.space)
         self._add(row)
         self.changes += 1
 
