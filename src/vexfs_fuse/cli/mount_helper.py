@@ -4,6 +4,7 @@ An fstab line: `/srv/notes  /mnt/vex  fuse.vexfs  allow_other,nofail  0 0`.
 """
 
 import argparse
+import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -20,6 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     if parsed.fake:
         return 0
+    words = ",".join(parsed.options).split(",")
+    if "remount" in words:
+        return _remount(parsed.mount_point, words)
     command = ["mount"]
     if "/" in parsed.source:
         command += ["--store", parsed.source]
@@ -28,6 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for options in parsed.options:
         command += ["-o", options]
     return FAILED_CODE if vexfs.main([*command, parsed.mount_point]) else 0
+
+
+def _remount(mount_point: str, words: list[str]) -> int:
+    """Change the flags of a mount, such as ro: the kernel's business alone, so mount(8) does it itself."""
+    command = ["mount", "--internal-only", "-o", ",".join(words), mount_point]
+    return FAILED_CODE if subprocess.run(command, check=False).returncode else 0
 
 
 class _Parser(argparse.ArgumentParser):

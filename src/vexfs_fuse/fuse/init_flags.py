@@ -16,6 +16,7 @@ from vexfs_fuse.errors import MountFailed
 # linux/fuse.h, FUSE_INIT
 DONT_MASK: Final = 1 << 6
 AUTO_INVAL_DATA: Final = 1 << 12
+ASYNC_DIO: Final = 1 << 15
 PARALLEL_DIROPS: Final = 1 << 18
 EXPLICIT_INVAL_DATA: Final = 1 << 25
 HANDLE_KILLPRIV: Final = 1 << 19
@@ -52,10 +53,13 @@ class Wishes(NamedTuple):
     EXPLICIT_INVAL_DATA for AUTO_INVAL_DATA
         What the kernel has written stays in its page cache although mtime moved: all changes of
         contents come through it.
+    no ASYNC_DIO
+        The kernel drops its pages of what was written past them only when it has waited for the
+        answer: with it, a buffered reader beside O_DIRECT and AIO would see old bytes for good.
     """
 
     add: int = DONT_MASK | PARALLEL_DIROPS | HANDLE_KILLPRIV_V2 | EXPLICIT_INVAL_DATA
-    remove: int = AUTO_INVAL_DATA
+    remove: int = AUTO_INVAL_DATA | ASYNC_DIO
 
 
 class InitRelay:
