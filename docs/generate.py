@@ -1,10 +1,13 @@
 """Writes the pages that the code itself knows best: `python docs/generate.py`.
 
-`tests/documented` fails while a page differs from what this makes.
+`tests/documented` fails while a page differs from what this makes.  The computed parts of the pages
+that people write are filled along with them, by `docs/blocks.py`.
 """
 
 import argparse
 import inspect
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -141,6 +144,7 @@ def main() -> None:
     """Write all pages."""
     for name, make in PAGES.items():
         (DOCS / name).write_text(make(), encoding="utf-8")
+    subprocess.run([sys.executable, DOCS / "blocks.py"], check=True)
 
 
 if __name__ == "__main__":
