@@ -226,3 +226,21 @@ def test_a_query_half_read_hides_no_later_commit_and_sees_none(state: State) -> 
     assert len(list(reading)) == 1_999
     state.checkpoint()
     assert state.durable == 2_002
+
+
+def test_many_rows_come_at_once_but_for_changed_gone_and_damaged_ones(
+    state: State, path: Path
+) -> None:
+    nodes = {ino: node(ino) for ino in range(2, 400)}
+    for made in nodes.values():
+        state.touch(made)
+    commit(state, Lsn(1))
+    state.touch(nodes[5])
+    state.drop_node(Inode(6))
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE nodes SET size = 1 WHERE ino = 7")
+    connection.close()
+    state.freeze(Lsn(2))
+    state.touch(nodes[8])
+    rows = {row[0]: row for row in state.committed_nodes(map(Inode, range(500)))}
+    assert rows == {ino: each.row() for ino, each in nodes.items() if ino not in {5, 6, 7, 8}}

@@ -5,7 +5,7 @@ cut from the next checkpoint on: only checkpoints sync.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -132,6 +132,15 @@ class Database:
         if row[: len(key)] != key:
             raise errors.CorruptData(f"{table.describe(row)} is in the place of {key}")
         return table.verify(row)
+
+    def some_nodes(self, inodes: Sequence[int]) -> list[Row]:
+        """Return the sound rows of up to `NODES_AT_ONCE` inodes; damage is for `one` to tell."""
+        padded = (*inodes, *(0,) * (schema.NODES_AT_ONCE - len(inodes)))
+        try:
+            found = self._select(schema.SELECT_SOME_NODES, padded).fetchall()
+        except SQLITE_ERRORS:
+            return []
+        return [row for row in found if rows.NODES.holds(row)]
 
     def many(
         self, table: Table, sql: str, key: int, bounds: Row = (), *, column: int = 0

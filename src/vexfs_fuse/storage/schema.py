@@ -118,6 +118,9 @@ SELECT_META: Final = "SELECT key, value, sum FROM meta WHERE key = CAST(? AS TEX
 UPSERT_META: Final = "INSERT OR REPLACE INTO meta VALUES (?, ?, ?)"
 
 SELECT_NODE: Final = "SELECT * FROM nodes WHERE ino = ?"
+NODES_AT_ONCE: Final = 128
+SELECT_SOME_NODES: Final = f"""
+SELECT * FROM nodes WHERE ino IN ({", ".join("?" * NODES_AT_ONCE)})"""
 SELECT_ORPHANS: Final = "SELECT * FROM nodes INDEXED BY orphans WHERE nlink = 0"
 UPSERT_NODE: Final = "INSERT OR REPLACE INTO nodes VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 DELETE_NODE: Final = "DELETE FROM nodes WHERE ino = ?"

@@ -30,6 +30,10 @@ class View(Protocol):
         """Return the stored columns of an inode."""
         ...
 
+    def committed_nodes(self, inodes: Iterable[Inode]) -> Iterable[tuple[Any, ...]]:
+        """Return the stored columns of those inodes that have no changes."""
+        ...
+
     def dirty_node(self, ino: Inode) -> Any:
         """Return the live object of an inode whose row is not committed, or None."""
         ...
@@ -100,6 +104,14 @@ class Tree:
             node = Node(*row)
         self._admit(node)
         return node
+
+    def fetch(self, inodes: Iterable[Inode]) -> None:
+        """Take in those of the inodes that only the committed view has: somebody lists them all."""
+        nodes = self.nodes
+        absent = [ino for ino in inodes if ino not in nodes]
+        if absent:
+            for row in self.view.committed_nodes(absent):
+                self._admit(Node(*row))
 
     def _admit(self, node: Node) -> None:
         if len(self.nodes) >= self.nodes_max:

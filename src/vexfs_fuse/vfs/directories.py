@@ -13,8 +13,8 @@ DOTDOT_COOKIE: Final = 2
 FIRST_COOKIE: Final = 3
 """Cookies of `.` and `..`; an entry's is FIRST_COOKIE more than the record that made it."""
 
-PAGE_ENTRIES: Final = 512
-"""Entries that one read of a large directory takes from the view."""
+PAGE_ENTRIES: Final = 192
+"""Entries that are taken from the view at once: what fits into one answer of 32 KiB, as libc asks."""
 
 
 class Directories:
@@ -46,12 +46,21 @@ class Directories:
         directory.cookies = [entry.cookie for _, entry in directory.entries]
 
     def _named_after(self, directory: OpenDirectory, cookie: int) -> Iterator[tuple[bytes, Dentry]]:
+        for page in self._pages_after(directory, cookie):
+            self._tree.fetch(entry.ino for _, entry in page)
+            yield from page
+
+    def _pages_after(
+        self, directory: OpenDirectory, cookie: int
+    ) -> Iterator[list[tuple[bytes, Dentry]]]:
         if directory.whole:
-            yield from directory.entries[bisect_right(directory.cookies, cookie) :]
+            start = bisect_right(directory.cookies, cookie)
+            for first in range(start, len(directory.entries), PAGE_ENTRIES):
+                yield directory.entries[first : first + PAGE_ENTRIES]
             return
         while True:
             page = self._tree.entries_after(directory.node, max(cookie, 0), PAGE_ENTRIES)
-            yield from page
+            yield page
             if len(page) < PAGE_ENTRIES:
                 return
             cookie = page[-1][1].cookie
