@@ -219,3 +219,11 @@ def test_the_owner_of_a_sticky_directory_removes_anything(mount: Path) -> None:
     os.chown(mount, *BOB[:2])
     acting_as(BOB, hers.unlink)
     assert not hers.exists()
+
+
+def test_a_chown_to_nobody_in_particular_clears_set_id_bits_too(mount: Path) -> None:
+    file = mount / "file"
+    file.touch()
+    file.chmod(0o6755)
+    os.chown(file, -1, -1)
+    assert mode_of(file) == 0o755

@@ -220,8 +220,9 @@ class Vfs:
             self._files.resize(node, wanted.size, who)
             # beside a size, the kernel only ever asks for "now" as the times
             wanted = wanted._replace(size=None, atime=None, mtime=None)
-        if wanted != NOTHING:
-            self._attributes.set(node, wanted, who)
+            if wanted == NOTHING:
+                return node
+        self._attributes.set(node, wanted, who)
         return node
 
     def size_times(self, entry: Any) -> tuple[int, int, int]:

@@ -68,7 +68,9 @@ class AttributeChanges:
         """
         mode = wanted.mode & 0o7777 if wanted.mode is not None else None
         atime, mtime = _in_range(wanted.atime), _in_range(wanted.mtime)
-        owner_moves = wanted.uid is not None or wanted.gid is not None
+        # chown(path, -1, -1) asks for nothing, and clears set-id bits all the same
+        is_empty = wanted == Attributes()
+        owner_moves = is_empty or wanted.uid is not None or wanted.gid is not None
         if owner_moves and not node.is_dir:
             mode = without_set_id(node.mode if mode is None else mode) & 0o7777
         uncapable = owner_moves and self._has_capability(node)
