@@ -83,6 +83,27 @@ class MountedVolume:
         """Wait for a daemon that ends by itself; its exit status."""
         return self._reap()
 
+    def comes_up(self) -> bool:
+        """Wait until a launched daemon serves the mount, or has ended by itself with status 1."""
+        assert self._daemon is not None
+        while not os.path.ismount(self.path):
+            if self._daemon.poll() is not None:
+                status = self._reap()
+                assert status == 1, f"the daemon ended with {status}\n{self._tail()}"
+                return False
+            time.sleep(POLL_S)
+        return True
+
+    def end(self) -> None:
+        """Unmount a volume that may have warned, or turned read-only: status 0 or 1, no traceback."""
+        assert self._daemon is not None
+        command = ["fusermount3", "-u", str(self.path)]
+        while self._daemon.poll() is None and os.path.ismount(self.path):
+            subprocess.run(command, capture_output=True, check=False)  # busy at the very start
+        status = self._reap()
+        assert status in {0, 1}, f"the daemon ended with {status}\n{self._tail()}"
+        self.expect_in_log(r"\A(?![\s\S]*Traceback)")
+
     def kill9(self) -> None:
         """End the daemon as a crash does, and clear its dead mount point, if there is one yet."""
         assert self._daemon is not None

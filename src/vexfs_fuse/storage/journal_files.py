@@ -72,7 +72,10 @@ def open_tail(disk: Disk, volume: str, durable_at_least: Lsn) -> Tail | None:
     StoreTooNew
         A later format revision.
     """
-    numbers = _numbers(disk)
+    numbers = file_numbers(disk)
+    for before, number in pairwise(numbers):
+        if number != before + 1:
+            raise StoreDamaged(f"{file_name(before + 1)} is missing")
     headers = [_header(disk, number, volume) for number in numbers]
     sound = [header for header in headers if header is not None]
     salt = sound[0][1] if sound else None
@@ -90,14 +93,27 @@ def open_tail(disk: Disk, volume: str, durable_at_least: Lsn) -> Tail | None:
     return tail
 
 
-def _numbers(disk: Disk) -> list[int]:
-    """Return the files' numbers, ascending and without gaps."""
+def unreadable_tail(disk: Disk, lsn: Lsn) -> Tail:
+    """Return what stands for the end of a journal that cannot be opened, and that must reach to `lsn`.
+
+    A journal of it tells no records but that it is damaged; none must be appended.
+
+    Raises
+    ------
+    StoreDamaged
+        There is no file.
+    """
+    numbers = file_numbers(disk)
+    if not numbers:
+        raise StoreDamaged(f"{DIRECTORY}: there is no file")
+    file = disk.open(file_name(numbers[-1]))
+    return Tail([JournalFile(numbers[-1], Lsn(lsn + 1), 0, file.size())], file, lsn, 0, b"")
+
+
+def file_numbers(disk: Disk) -> list[int]:
+    """Return the files' numbers, ascending."""
     matches = map(_NAME.fullmatch, disk.names(DIRECTORY))
-    numbers = sorted(int(match[1]) for match in matches if match)
-    for before, number in pairwise(numbers):
-        if number != before + 1:
-            raise StoreDamaged(f"{file_name(before + 1)} is missing")
-    return numbers
+    return sorted(int(match[1]) for match in matches if match)
 
 
 def _header(disk: Disk, number: int, volume: str) -> tuple[JournalFile, bytes] | None:

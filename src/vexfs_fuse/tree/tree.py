@@ -118,6 +118,19 @@ class Tree:
             self._evict_nodes()
         self.nodes[node.ino] = node
 
+    def named(self, entry: Dentry) -> Node:
+        """Return the node that an entry leads to; `node` for an inode that must be there.
+
+        Raises
+        ------
+        CorruptData
+            Its row is damaged or missing.
+        """
+        try:
+            return self.node(entry.ino)
+        except NotFound:
+            raise CorruptData(f"inode {entry.ino} is missing") from None
+
     def add(self, node: Node) -> None:
         """Take in a new node."""
         if len(self.nodes) >= self.nodes_max:
@@ -216,10 +229,21 @@ class Tree:
         self.view.put_dentry(parent.ino, name, None)
 
     def xattrs(self, node: Node) -> dict[bytes, bytes]:
-        """Return the node's extended attributes; not to be changed by the caller."""
+        """Return the node's extended attributes; not to be changed by the caller.
+
+        Raises
+        ------
+        CorruptData
+            Some are damaged or missing.
+        """
         held = node.xattrs
         if held is None:
-            held = node.xattrs = self.view.xattrs(node.ino) if node.xattr_count else {}
+            held = self.view.xattrs(node.ino) if node.xattr_count else {}
+            if len(held) != node.xattr_count:
+                raise CorruptData(
+                    f"inode {node.ino} has {len(held)} of {node.xattr_count} extended attributes"
+                )
+            node.xattrs = held
         return held
 
     def _start_names(self, parent: Node) -> dict[bytes, Dentry]:

@@ -37,7 +37,7 @@ class Directories:
         for name, entry in self._named_after(directory, cookie - FIRST_COOKIE):
             current = self._tree.entry(node, name) if directory.whole else entry
             if current is not None and current.cookie == entry.cookie:
-                yield name, self._tree.node(current.ino), entry.cookie + FIRST_COOKIE
+                yield name, self._tree.named(current), entry.cookie + FIRST_COOKIE
 
     def _rewind(self, directory: OpenDirectory) -> None:
         listing = self._tree.listing(directory.node)

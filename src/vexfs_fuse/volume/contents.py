@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from vexfs_fuse.errors import FileTooBig
+from vexfs_fuse.errors import CorruptData, FileTooBig
 from vexfs_fuse.pending import Pending, WaitForSpace
 from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.extents import NOTHING, Changes, ExtentMap, Hole
@@ -290,9 +290,15 @@ class Contents:
     def _extents(self, content: Content) -> ExtentMap:
         extents = content.extents
         if extents is None:
-            node = content.node
-            extents = ExtentMap(self._load_extents(node.ino) if node.stored else ())
-            content.extents = extents
+            extents = content.extents = ExtentMap(self._loaded(content.node))
+        return extents
+
+    def _loaded(self, node: Node) -> list[Extent]:
+        """Return the stored extents; one that got lost would read as zeros."""
+        extents = list(self._load_extents(node.ino)) if node.stored else []
+        held = sum(extent.length for extent in extents)
+        if held != node.stored:
+            raise CorruptData(f"inode {node.ino} has {held} of {node.stored} bytes stored")
         return extents
 
     def _retire(self, content: Content) -> None:

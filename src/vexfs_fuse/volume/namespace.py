@@ -84,10 +84,10 @@ class Namespace:
 
         Raises
         ------
-        NotFound, NotADirectory, NameTooLong
+        NotFound, NotADirectory, NameTooLong, CorruptData
         """
         entry = self._entry(self.directory(parent_ino), name)
-        return self._tree.nodes.get(entry.ino) or self._tree.node(entry.ino)
+        return self._tree.nodes.get(entry.ino) or self._tree.named(entry)
 
     def create(
         self,
@@ -184,7 +184,7 @@ class Namespace:
         entry = self._entry(self.directory(parent_ino), name)
         if entry.kind == stat.S_IFDIR:
             raise IsADirectory
-        self._tree.node(entry.ino)  # what is damaged is found before anything is logged
+        self._tree.named(entry)  # what is damaged is found before anything is logged
         self._writer.admit(is_freeing=True)
         node = self._writer.commit(entry.ino, Unlinked(parent_ino, name), who)
         assert node is not None
@@ -236,7 +236,7 @@ class Namespace:
         entry = self._entry(old, name)
         if flags != EXCHANGE:
             check_name(new_name)
-        node = self._tree.node(entry.ino)
+        node = self._tree.named(entry)
         if new.nlink == 0:
             raise NotFound
         if node.is_dir and old is not new:
@@ -264,7 +264,7 @@ class Namespace:
         return replaced
 
     def _replaceable(self, entry: Dentry, node: Node) -> Node:
-        target = self._tree.node(entry.ino)
+        target = self._tree.named(entry)
         if target.is_dir:
             if not node.is_dir:
                 raise IsADirectory
@@ -277,7 +277,7 @@ class Namespace:
     def _exchange(
         self, old: Node, name: bytes, node: Node, new: Node, new_name: bytes, who: Caller
     ) -> None:
-        other = self._tree.node(self._entry(new, new_name).ino)
+        other = self._tree.named(self._entry(new, new_name))
         if other is node:
             return
         if other.is_dir and old is not new:

@@ -12,9 +12,10 @@ from typing import Any, Final, NamedTuple
 from vexfs_fuse import __version__
 from vexfs_fuse.clock import Clock, SystemClock
 from vexfs_fuse.config import Config
-from vexfs_fuse.errors import StoreDamaged, StoreLocked, StoreTooNew
+from vexfs_fuse.errors import CorruptData, StoreDamaged, StoreLocked, StoreTooNew, VexfsError
 from vexfs_fuse.storage.disk import Disk, LocalDisk
 from vexfs_fuse.storage.journal import Entry, Journal
+from vexfs_fuse.storage.journal_files import unreadable_tail
 from vexfs_fuse.storage.pool import Pool
 from vexfs_fuse.storage.segments import Segments
 from vexfs_fuse.storage.state import State
@@ -69,14 +70,7 @@ def open_volume(store: Path, config: Config, clock: Clock | None = None) -> Volu
 
 def assemble(disk: Disk, view: State, identity: Identity, config: Config, clock: Clock) -> Volume:
     """Put a volume together from its parts, and recover what the journal has and the view has not."""
-    journal = Journal.open(
-        disk,
-        volume=identity.volume,
-        durable_at_least=view.applied,
-        file_bytes_max=fitting(config.journal_file_bytes, disk),
-        headroom_bytes=headroom_bytes(disk),
-        time_ns=clock.now_ns(),
-    )
+    journal, damage = _open_journal(disk, view, identity, config, clock)
     live = view.live_bytes()
     segments = Segments.open(
         disk,
@@ -96,10 +90,12 @@ def assemble(disk: Disk, view: State, identity: Identity, config: Config, clock:
         clock=clock,
     )
     volume.applier.next_inode = Inode(max(view.last_inode, ROOT) + 1)
-    if volume.logged_lsn < view.applied:
-        raise StoreDamaged("the journal ends before what the state view has applied")
     volume.applier.vectors.load()
-    replay(volume)
+    damage = damage or replay(volume)
+    if damage is not None:
+        volume.refuse_changes(str(damage))
+        log.error("the volume is read-only: %s", damage)
+        return volume
     if config.ro:
         volume.refuse_changes("mounted read-only")
         return volume
@@ -112,15 +108,44 @@ def assemble(disk: Disk, view: State, identity: Identity, config: Config, clock:
     return volume
 
 
-def replay(volume: Volume) -> int:
-    """Apply the records that the state view has not; return how many."""
+def _open_journal(
+    disk: Disk, view: State, identity: Identity, config: Config, clock: Clock
+) -> tuple[Journal, VexfsError | None]:
+    """Open the journal; without one that can be used, the view is still there to read."""
+    try:
+        journal = Journal.open(
+            disk,
+            volume=identity.volume,
+            durable_at_least=view.applied,
+            file_bytes_max=fitting(config.journal_file_bytes, disk),
+            headroom_bytes=headroom_bytes(disk),
+            time_ns=clock.now_ns(),
+        )
+    except StoreDamaged as damage:
+        return Journal(disk, unreadable_tail(disk, view.applied), "", 0, 0), damage
+    return journal, None
+
+
+def replay(volume: Volume) -> VexfsError | None:
+    """Apply the records that the state view has not; return what was in the way of the rest.
+
+    The volume is what it was after some record all the same, and good for reading.
+
+    Raises
+    ------
+    StoreTooNew
+    """
+    applied = volume.view.applied
     count = 0
-    for entry in volume.journal.replay(volume.view.applied):
-        apply_entry(volume, entry)
-        count += 1
+    try:
+        for entry in volume.journal.replay(applied):
+            apply_entry(volume, entry)
+            count += 1
+    except (StoreDamaged, CorruptData) as damage:
+        return damage
     if count:
-        log.info("recovered %d records after record %d", count, volume.view.applied)
-    return count
+        log.info("recovered %d records after record %d", count, applied)
+    return None
 
 
 def apply_entry(volume: Volume, entry: Entry) -> None:
