@@ -11,6 +11,7 @@ import re
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +24,7 @@ from vexfs_fuse.storage.disk import LocalDisk
 from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.journal import Journal
 from vexfs_fuse.storage.records import record_packer
+from vexfs_fuse.storage.segments import Segments
 from vexfs_fuse.storage.state import State
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import CHECKSUM_BYTES, KIB, MIB, Inode, Lsn, Segment
@@ -51,9 +53,15 @@ _MARKED: Final = re.compile(
 )
 
 
+@cache
+def part_named(name: str) -> str:
+    """Return a computed part."""
+    return BLOCKS[name]()
+
+
 def fill(text: str) -> str:
     """Return a page with all its computed parts as they should be."""
-    return _MARKED.sub(lambda part: f"{part[1]}\n{BLOCKS[part['name']]()}\n\n{part[3]}", text)
+    return _MARKED.sub(lambda part: f"{part[1]}\n{part_named(part['name'])}\n\n{part[3]}", text)
 
 
 def names_in(text: str) -> list[str]:
@@ -69,11 +77,11 @@ def pages() -> Iterator[Path]:
 
 
 def _table(header: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
-    made = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    made += [
+    rows_made = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    rows_made += [
         "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
     ]
-    return "\n".join(made)
+    return "\n".join(rows_made)
 
 
 def _first_sentence(text: str | None) -> str:
@@ -146,8 +154,8 @@ def journal_bytes() -> str:
             entropy=lambda size: bytes(range(0xA0, 0xA0 + size)),
             time_ns=TIME_NS,
         )
-        made = changes.Created(ROOT_INODE, b"hello.txt", 0o100644, 1000, 1000, 0, None, None)
-        journal.append("Created", Inode(2), ACTOR, body(made), TIME_NS)
+        change = changes.Created(ROOT_INODE, b"hello.txt", 0o100644, 1000, 1000, 0, None, None)
+        journal.append("Created", Inode(2), ACTOR, body(change), TIME_NS)
         batch = journal.seal()
         assert batch is not None
         batch.write()
@@ -333,15 +341,22 @@ def whole_sizes() -> str:
             extents = [
                 _frame_extent(min(MIB, size - start), start) for start in range(0, size, MIB)
             ]
-            in_segments = sum(_frame_bytes(extent.length) for extent in extents)
+            in_segments = _in_segments([extent.length for extent in extents])
         record = pack((LSN, TIME_NS, "ExtentWritten", INODE, ACTOR, body(_written(*extents)), 0))
         lines.append([title, len(extents), f"{in_segments:,}", f"{len(record):,}"])
     return _table(["contents", "extents", "bytes in segments", "bytes of journal"], lines)
 
 
-def _frame_bytes(length: int) -> int:
-    size = frames.prefix_bytes(length) + length
-    return size + frames.padding_bytes(size)
+def _in_segments(lengths: list[int]) -> int:
+    """Return how many bytes of a segment frames take that follow each other."""
+    data = memoryview(bytes(max(lengths)))
+    with tempfile.TemporaryDirectory() as directory:
+        segments = Segments.open(LocalDisk(Path(directory)), VOLUME_BYTES)
+        for length in lengths:
+            staged = segments.stage(INODE, 0, [data[:length]], lambda: None)
+        segments.close()
+    end = staged.position + staged.frame_bytes
+    return end + frames.padding_bytes(end) - frames.SEGMENT_HEADER_BYTES
 
 
 # --- what a program sees ------------------------------------------------------------------------------
@@ -499,9 +514,14 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
 
 
 def main() -> None:
-    """Fill all pages."""
+    """Fill all pages; those that are current are not written."""
+    for name in BLOCKS:
+        part_named(name)  # which takes seconds, in which somebody may edit a page
     for page in pages():
-        page.write_text(fill(page.read_text(encoding="utf-8")), encoding="utf-8")
+        before = page.read_text(encoding="utf-8")
+        after = fill(before)
+        if after != before:
+            page.write_text(after, encoding="utf-8")
 
 
 if __name__ == "__main__":
