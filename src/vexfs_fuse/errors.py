@@ -139,6 +139,12 @@ class TooManyOpen(VexfsError):
     errno, http_status, sentence = errno.ENFILE, 503, "too many open files"
 
 
+class TimedOut(VexfsError):
+    """A search took longer than searches may."""
+
+    errno, http_status, sentence = errno.ETIMEDOUT, 504, "it took too long"
+
+
 class CrossDevice(VexfsError):
     """A rename or link between a real and a virtual tree."""
 

@@ -18,11 +18,14 @@ class Pending(NamedTuple, Generic[T]):
     """`resume(work())` is the answer, or again one of this module's values.
 
     `work` runs in a thread, over immutable inputs only; an exception that it raises is the caller's
-    answer.  `resume` runs on the loop and must look at the world afresh.
+    answer.  `resume` runs on the loop and must look at the world afresh.  With `patience_s`, the answer
+    is `TimedOut` when it is not there after so many seconds, and only so many such answers are worked
+    on at once; `resume` may then never be called.
     """
 
     work: Callable[[], Any]
     resume: Callable[[Any], Any]
+    patience_s: float | None = None
 
 
 def caught(work: Callable[[], T]) -> Callable[[], T | VexfsError]:

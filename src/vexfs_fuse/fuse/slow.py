@@ -25,7 +25,8 @@ class Settler(Protocol):
 def then(answer: Any, translate: Callable[[Any], Any]) -> Any:
     """Return `answer` with `translate` applied once it is there."""
     if type(answer) is Pending:
-        return Pending(answer.work, lambda result: then(answer.resume(result), translate))
+        resume = answer.resume
+        return answer._replace(resume=lambda result: then(resume(result), translate))
     if type(answer) is Durable:
         return Durable(answer.lsn, translate(answer.value))
     if type(answer) is WaitForSpace:

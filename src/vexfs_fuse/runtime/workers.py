@@ -19,11 +19,14 @@ THREADS_MAX: Final = 8
 class _Job:
     """One piece of work and the task that waits for it."""
 
-    __slots__ = ("failure", "result", "task", "work")
+    __slots__ = ("failure", "left_behind", "result", "task", "work")
 
     def __init__(self, work: Callable[[], Any], task: trio.lowlevel.Task) -> None:
         self.work = work
         self.task = task
+        self.left_behind: Callable[[], None] | None = (
+            None  # what is called if nobody waits any more
+        )
         self.result: Any = None
         self.failure: BaseException | None = None
 
@@ -55,15 +58,28 @@ class Workers:
         self._waiting = 0
         self._token: trio.lowlevel.TrioToken | None = None
 
-    async def run(self, work: Callable[[], Any]) -> Any:
-        """Return `work()`, run in a thread; cannot be cancelled, as the work goes on anyway."""
+    async def run(
+        self, work: Callable[[], Any], *, left_behind: Callable[[], None] | None = None
+    ) -> Any:
+        """Return `work()`, run in a thread.
+
+        The work cannot be ended.  Without `left_behind`, neither can the waiting for it; with it, who
+        is cancelled waits no more, and `left_behind` is called on the loop when the work has ended.
+        """
         job = _Job(work, trio.lowlevel.current_task())
+
+        def leave(_raise_cancel: Any) -> trio.lowlevel.Abort:
+            if left_behind is None:
+                return trio.lowlevel.Abort.FAILED
+            job.left_behind = left_behind
+            return trio.lowlevel.Abort.SUCCEEDED
+
         self._token = trio.lowlevel.current_trio_token()
         self._waiting += 1
         if self._waiting > len(self._threads) < self._threads_max:
             self._start_thread()
         self._jobs.put(job)
-        await trio.lowlevel.wait_task_rescheduled(_not_now)
+        await trio.lowlevel.wait_task_rescheduled(leave)
         return job.answer()
 
     def _start_thread(self) -> None:
@@ -81,7 +97,10 @@ class Workers:
 
     def _done(self, job: _Job) -> None:
         self._waiting -= 1
-        trio.lowlevel.reschedule(job.task)
+        if job.left_behind is None:
+            trio.lowlevel.reschedule(job.task)
+        else:
+            job.left_behind()
 
     def stop(self) -> None:
         """End the threads; nothing may be waiting any more."""
@@ -90,7 +109,3 @@ class Workers:
         for thread in self._threads:
             thread.join()
         self._threads.clear()
-
-
-def _not_now(_raise_cancel: Any) -> trio.lowlevel.Abort:
-    return trio.lowlevel.Abort.FAILED

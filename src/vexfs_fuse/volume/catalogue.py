@@ -6,7 +6,7 @@ search looks at it again.
 """
 
 import mimetypes
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -55,6 +55,7 @@ class Catalogue:
         self.names: list[bytes] = []
         self.generation = 0  # grows with everything that may alter a search
         self._changed: set[Inode] = set()
+        self._free: list[int] = []  # slots of inodes that have gone
         self._directories: dict[Inode, int] = {}
         self._extensions: dict[bytes, int] = {}
         self._types: list[str] = []  # by number of the extension
@@ -76,13 +77,17 @@ class Catalogue:
         """Return an inode's slot, a new one if it has none."""
         slot = self.slots.get(ino)
         if slot is None:
-            slot = self.slots[ino] = len(self.names)
-            self.names.append(b"")
-            if slot >= self._capacity:
-                self._grow()
+            slot = self.slots[ino] = self._free.pop() if self._free else self._extend()
             self.inode[slot] = ino
-            self.special[slot] = NO_NAME
             self._changed.add(ino)
+        return slot
+
+    def _extend(self) -> int:
+        slot = len(self.names)
+        self.names.append(b"")
+        if slot >= self._capacity:
+            self._grow()
+        self.special[slot] = NO_NAME
         return slot
 
     def _grow(self) -> None:
@@ -114,17 +119,25 @@ class Catalogue:
         self._verdicts.clear()
         self.generation += 1
 
-    def refresh(self) -> None:
-        """Look again at what has changed since the last time."""
-        changed, self._changed = self._changed, set()
-        for ino in changed:
-            self._look_at(ino, self.slots[ino])
+    @property
+    def is_behind(self) -> bool:
+        """Whether something has changed since the last `refresh`."""
+        return bool(self._changed)
 
-    def _look_at(self, ino: Inode, slot: int) -> None:
+    def refresh(self) -> Iterator[None]:
+        """Look again at what has changed since the last time; it can be left alone at each step."""
+        while self._changed:
+            self._look_at(self._changed.pop())
+            yield
+
+    def _look_at(self, ino: Inode) -> None:
+        slot = self.slots[ino]
         try:
             node = self.tree.node(ino)
         except NotFound:
             self.special[slot] = NO_NAME
+            self.names[slot] = b""
+            self._free.append(self.slots.pop(ino))
             return
         places = self.places(node)
         if not places:
@@ -166,8 +179,7 @@ class Catalogue:
     # -- asking --------------------------------------------------------------------------------
 
     def permitted(self, slots: Slots, scope: Inode, who: Identity) -> Bools:
-        """Return which slots are files below `scope` that `who` can reach and read."""
-        self.refresh()
+        """Return which slots are files below `scope` that `who` can find and read, as of `refresh`."""
         special = self.special[slots]
         allowed = np.array(self._reachable(scope, who), np.bool_)
         found: Bools = (
@@ -197,10 +209,33 @@ class Catalogue:
 
     def may_read(self, node: Node, who: Identity) -> bool:
         """Whether `who` may read a file, once it is reached."""
-        return may(node, self.tree.xattrs(node), READ, CallerOf(who), who.gids.__contains__)
+        return self._lets_in(node, READ, who)
+
+    def _lets_in(self, node: Node, mask: int, who: Identity) -> bool:
+        return may(node, self.tree.xattrs(node), mask, CallerOf(who), who.gids.__contains__)
+
+    def resolve(self, path: bytes, scope: Inode, who: Identity) -> Node:
+        """Return what a path below `scope` leads to, as `who` may follow it; links are not followed.
+
+        Raises
+        ------
+        NotFound
+            As well where it is only that `who` may not know.
+        """
+        node = self.tree.node(scope)
+        for name in path.strip(b"/").split(b"/"):
+            entered = node.is_dir and self._lets_in(node, EXECUTE, who)
+            entry = self.tree.entry(node, name) if entered else None
+            if entry is None:
+                raise NotFound
+            node = self.tree.node(entry.ino)
+        return node
 
     def reaches(self, directory: Inode, scope: Inode, who: Identity) -> bool:
-        """Whether `who` gets from `scope` to a directory below it, or to `scope` itself."""
+        """Whether `who` can list all directories from `scope` to one below it, or to `scope` itself.
+
+        To enter them is not enough: a search tells names.
+        """
         index = self._directory(directory)
         verdicts = self._verdicts_of(scope, who)
         return self._verdict(directory, index, verdicts, scope, who)
@@ -248,7 +283,7 @@ class Catalogue:
             node = self.tree.node(ino)
         except NotFound:
             return False, ino
-        if not may(node, self.tree.xattrs(node), EXECUTE, CallerOf(who), who.gids.__contains__):
+        if not self._lets_in(node, READ | EXECUTE, who):
             return False, ino
         if ino == scope:
             return True, ino
@@ -302,11 +337,11 @@ class Catalogue:
             ino = node.parent
         return b"/".join(reversed(parts))
 
-    def best_place(self, node: Node, scope: Inode, who: Identity) -> Place | None:
-        """Return the first name by which `who` reaches an inode below `scope`."""
-        return next(
-            (place for place in self.places(node) if self.reaches(place.parent, scope, who)), None
-        )
+    def found_at(self, node: Node, scope: Inode, who: Identity) -> Iterator[Place]:
+        """Yield the names by which `who` finds an inode below `scope`."""
+        for place in self.places(node):
+            if self.reaches(place.parent, scope, who):
+                yield place
 
 
 class CallerOf(NamedTuple):

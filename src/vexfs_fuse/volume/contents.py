@@ -164,6 +164,10 @@ class Contents:
             node for node in self._write_back.nodes.values() if node.content.dirty_since <= until_ns
         ]
 
+    def dirty_inodes(self) -> Iterable[Inode]:
+        """Return the files whose sizes and times are ahead of their nodes."""
+        return self._write_back.nodes.keys()
+
     def adopt(self, node: Node, extents: Iterable[Extent]) -> Changes:
         """Lay extents into the file: flushed ones, or moved ones with the same bytes."""
         content = self._content(node)

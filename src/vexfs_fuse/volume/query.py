@@ -37,6 +37,12 @@ class Query(NamedTuple):
         return self == Query()
 
     @property
+    def asks_size_or_time(self) -> bool:
+        """Whether sizes or times of files decide."""
+        bounds = (self.size_min, self.size_max, self.since_ns, self.until_ns)
+        return any(bound is not None for bound in bounds)
+
+    @property
     def text(self) -> str:
         """All free text, in the order of the segments."""
         return " ".join(self.words)

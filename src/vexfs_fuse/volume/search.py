@@ -4,63 +4,37 @@ Permission comes before distance: only files that the caller can reach from the 
 candidates.  Knows no paths of queries and no directories of results; that is `vfs/search/`.
 """
 
-import fnmatch
-import stat
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any, Final
 
 import numpy as np
 
 from vexfs_fuse.errors import InvalidArgument, NoAttribute, NotFound
 from vexfs_fuse.pending import Pending
 from vexfs_fuse.tree.node import Node
-from vexfs_fuse.tree.permissions import EXECUTE, READ, may
 from vexfs_fuse.units import Inode
 from vexfs_fuse.vectors.codec import finite, from_raw
 from vexfs_fuse.vectors.hits import Hits
 from vexfs_fuse.vectors.space import Space
-from vexfs_fuse.volume.catalogue import (
-    Bools,
-    CallerOf,
-    Catalogue,
-    Identity,
-    Slots,
-    extension_of,
-    is_type,
-    type_of,
-)
+from vexfs_fuse.volume.by_names import ByNames
+from vexfs_fuse.volume.catalogue import MANY_NAMES, Bools, Catalogue, Identity, Place, Slots
 from vexfs_fuse.volume.files import Files
+from vexfs_fuse.volume.filters import Filters
+from vexfs_fuse.volume.hits import Hit, Outcome
 from vexfs_fuse.volume.query import Query
+from vexfs_fuse.volume.slices import in_slices, then
 from vexfs_fuse.volume.vectors import Vectors
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
-
 MASKS_MAX: Final = 16
 """Answers to "which rows may be found" that are kept, a byte a row each."""
 
+STEP_FILES: Final = 64
+"""Files between two looks at the clock."""
 
-class Hit(NamedTuple):
-    """One file found."""
-
-    ino: Inode
-    path: bytes  # relative to the scope
-    score: float
-    distance: float | None
-    stale: bool
-
-
-class Outcome(NamedTuple):
-    """What a search found, best first, and how."""
-
-    hits: list[Hit]
-    plan: str  # exact, ann, names
-    space: str | None
-    model: str
-    ef: int | None
-    candidates: int
-    recall: float | None  # running recall of approximate searches in this space
+Stamp = tuple[int, int, Space]
 
 
 class Search:
@@ -72,14 +46,16 @@ class Search:
         catalogue: Catalogue,
         get_xattr: Callable[[Node, bytes], bytes],
         size_times: Callable[[Node], tuple[int, int, int]],
+        dirty: Callable[[], Iterable[Inode]],
     ) -> None:
         self._vectors = vectors
         self._catalogue = catalogue
-        self._get_xattr = get_xattr
-        self._size_times = size_times
         self._tree = catalogue.tree
+        self._dirty = dirty
+        self._filters = Filters(catalogue.tree, get_xattr, size_times)
         self._row_slots: dict[str, _RowSlots] = {}
-        self._masks: OrderedDict[Any, tuple[tuple[int, int, Space], Bools]] = OrderedDict()
+        self._masks: OrderedDict[Any, tuple[Stamp, Bools]] = OrderedDict()
+        self.by_names = ByNames(catalogue, self._filters).find
 
     def space(self, name: str) -> Space:
         """Return a space that has vectors.
@@ -103,7 +79,6 @@ class Search:
         who: Identity,
         *,
         exclude: Inode | None = None,
-        mode: str = "auto",
     ) -> Outcome | Pending[Outcome]:
         """Find the files whose vectors are nearest.
 
@@ -117,55 +92,68 @@ class Search:
             raise InvalidArgument(
                 f"{len(vector)} dimensions, and space {space_name} has {space.dimensions}"
             )
-        mask = self._candidates(space, query, scope, who, exclude)
-        count = int(np.count_nonzero(mask))
-        candidates = None if count == len(space) else mask
+        mode = "exact" if query.mode == "exact" else "auto"
 
-        def finish(found: Hits | Pending[Hits]) -> Outcome | Pending[Outcome]:
-            if isinstance(found, Pending):
-                return Pending(found.work, lambda worked: finish(found.resume(worked)))
+        def search(mask: Bools) -> Any:
+            rows = space.rows
+            if exclude is not None:
+                mask = mask & (rows.inos[: rows.limit] != exclude)
+            count = int(np.count_nonzero(mask))
+            everything = count == len(space)
+            found = space.search(vector, query.k, mask=None if everything else mask, mode=mode)
+            return then(found, lambda found: outcome(found, count))
+
+        def outcome(found: Hits, count: int) -> Outcome:
             hits = self._hits(found, query, scope, who, space_name)
-            return Outcome(
-                hits,
-                found.plan,
-                space_name,
-                space.model,
-                found.ef,
-                count,
-                space.recall.recall,
-            )
+            recall = space.recall.recall
+            return Outcome(hits, found.plan, space_name, space.model, found.ef, count, recall)
 
-        return finish(space.search(vector, query.k, mask=candidates, mode=mode))
+        answer: Outcome | Pending[Outcome] = then(
+            in_slices(self._candidates(space, query, scope, who)), search
+        )
+        return answer
 
     def _candidates(
-        self, space: Space, query: Query, scope: Inode, who: Identity, exclude: Inode | None
-    ) -> Bools:
+        self, space: Space, query: Query, scope: Inode, who: Identity
+    ) -> Generator[None, None, Bools]:
         """Return which rows may be found; the same answer serves until something changes."""
-        slots = self._slots(space)
+        if query.asks_size_or_time:
+            for ino in self._dirty():
+                self._catalogue.note(ino)
+        slots = yield from self._slots_of(space)
+        stamp = self._stamp(space)
         key = (space.name, scope, who, query._replace(k=0, min_score=None, like=None, vec=None))
-        stamp = (self._catalogue.generation, space.generation, space)
         known = self._masks.get(key)
         if known is None or known[0] != stamp:
-            mask = self._mask(slots, query, scope, who) & space.rows.live[: space.rows.limit]
+            rows = space.rows
+            inos = rows.inos[: rows.limit].copy()
+            mask = self._mask(slots, query, scope, who) & rows.live[: rows.limit]
+            yield from self._pass_words(mask, slots, query)
+            if self._stamp(space) != stamp:  # others have had their turn
+                return _as_of_now(mask, inos, space)
             self._masks[key] = known = (stamp, mask)
         self._masks.move_to_end(key)
         while len(self._masks) > MASKS_MAX:
             self._masks.popitem(last=False)
-        if exclude is None:
-            return known[1]
-        kept: Bools = known[1] & (space.rows.inos[: space.rows.limit] != exclude)
-        return kept
+        return known[1]
 
-    def _slots(self, space: Space) -> Slots:
+    def _stamp(self, space: Space) -> Stamp:
+        return self._catalogue.generation, space.generation, space
+
+    def _slots_of(self, space: Space) -> Generator[None, None, Slots]:
+        """Return the catalogue's slot of each row, all of them up to date."""
         row_slots = self._row_slots.get(space.name)
         if row_slots is None or row_slots.space is not space:
             row_slots = self._row_slots[space.name] = _RowSlots(space, self._catalogue)
+        while row_slots.is_behind or self._catalogue.is_behind:
+            yield from row_slots.follow()
+            yield from self._catalogue.refresh()
         return row_slots.slots()
 
     def _mask(self, slots: Slots, query: Query, scope: Inode, who: Identity) -> Bools:
         catalogue = self._catalogue
         mask = catalogue.permitted(slots, scope, who)
-        mask &= catalogue.filtered(
+        passed = catalogue.filtered(
             slots,
             extensions=query.extensions,
             types=query.types,
@@ -174,34 +162,30 @@ class Search:
             since_ns=query.since_ns,
             until_ns=query.until_ns,
         )
-        if query.names or query.words or query.has or query.without or query.xattrs:
-            for at in np.flatnonzero(mask):
-                slot = int(slots[at])
-                mask[at] = self._passes(
-                    catalogue.names[slot], Inode(int(catalogue.inode[slot])), query
-                )
-        return mask
+        for at in np.flatnonzero(mask & (catalogue.special[slots] & MANY_NAMES != 0)):
+            node = self._tree.node(Inode(int(catalogue.inode[slots[at]])))
+            passed[at] = self._passing_name(node, query, scope, who) is not None
+        return mask & passed
 
-    def _passes(self, name: bytes, ino: Inode, query: Query) -> bool:
-        """Whether a file passes the filters that columns cannot answer."""
-        if not all(fnmatch.fnmatchcase(name, pattern) for pattern in query.names):
-            return False
-        text = name.decode("utf-8", "replace").casefold()
-        if not all(
-            word in text
-            for words in (*query.words, *query.has)
-            for word in words.casefold().split()
-        ):
-            return False
-        if any(word.casefold() in text for word in query.without):
-            return False
-        return all(self._has_xattr(ino, *wanted) for wanted in query.xattrs)
+    def _passing_name(self, node: Node, query: Query, scope: Inode, who: Identity) -> Place | None:
+        """Return the first name by which `who` finds a file and that passes the filters."""
+        for place in self._catalogue.found_at(node, scope, who):
+            if self._filters.passes(place.name, node, query):
+                return place
+        return None
 
-    def _has_xattr(self, ino: Inode, name: bytes, value: bytes) -> bool:
-        try:
-            return self._get_xattr(self._tree.node(ino), name) == value
-        except (NoAttribute, NotFound):
-            return False
+    def _pass_words(self, mask: Bools, slots: Slots, query: Query) -> Generator[None, None, None]:
+        """Take out of a mask what does not pass the filters that columns cannot answer."""
+        if not (query.names or query.words or query.has or query.without or query.xattrs):
+            return
+        catalogue = self._catalogue
+        for seen, at in enumerate(np.flatnonzero(mask).tolist(), 1):
+            if seen % STEP_FILES == 0:
+                yield
+            slot = int(slots[at])
+            if not catalogue.special[slot] & MANY_NAMES:
+                ino = Inode(int(catalogue.inode[slot]))
+                mask[at] = self._filters.passes_words(catalogue.names[slot], ino, query)
 
     def _hits(self, found: Any, query: Query, scope: Inode, who: Identity, space: str) -> list[Hit]:
         """Look at what was found as it is now, and order it."""
@@ -211,72 +195,36 @@ class Search:
                 continue
             if len(hits) >= query.k and score < hits[query.k - 1].score:
                 break
-            hit = self._hit(Inode(int(ino)), float(score), float(distance), scope, who, space)
+            hit = self._hit(
+                Inode(int(ino)), float(score), float(distance), query, scope, who, space
+            )
             if hit is not None:
                 hits.append(hit)
         hits.sort(key=lambda hit: (-hit.score, hit.path))
         return hits[: query.k]
 
     def _hit(
-        self, ino: Inode, score: float, distance: float, scope: Inode, who: Identity, space: str
+        self,
+        ino: Inode,
+        score: float,
+        distance: float,
+        query: Query,
+        scope: Inode,
+        who: Identity,
+        space: str,
     ) -> Hit | None:
         try:
             node = self._tree.node(ino)
         except NotFound:
             return None
-        place = self._catalogue.best_place(node, scope, who)
-        if place is None or not self._catalogue.may_read(node, who):
+        if not self._catalogue.may_read(node, who):
+            return None
+        place = self._passing_name(node, query, scope, who)
+        if place is None:
             return None
         row = self._vectors.stored(ino, space)
         stale = row is not None and (bool(row.stale) or Files.is_dirty(node))
         return Hit(ino, self._catalogue.path(place, scope), score, distance, stale)
-
-    def by_names(self, query: Query, scope: Inode, who: Identity) -> Outcome:
-        """Find the files whose names have all the words; the share of the name that they make is the score."""
-        hits = []
-        words = [word for text in query.words for word in text.casefold().split()]
-        for path, node in self._under(scope, who):
-            name = path.rpartition(b"/")[2]
-            if not self._passes(name, node.ino, query) or not self._passes_columns(
-                node, name, query
-            ):
-                continue
-            length = len(name.decode("utf-8", "replace"))
-            score = min(1.0, sum(map(len, words)) / length) if words else 1.0
-            if query.min_score is None or score >= query.min_score:
-                hits.append(Hit(node.ino, path, score, None, False))
-        hits.sort(key=lambda hit: (-hit.score, hit.path))
-        return Outcome(hits[: query.k], "names", None, "", None, len(hits), None)
-
-    def _under(self, scope: Inode, who: Identity) -> Iterator[tuple[bytes, Node]]:
-        """Yield (path, node) of the regular files below `scope` that `who` can reach and read."""
-        caller = CallerOf(who)
-        waiting = [(b"", self._tree.node(scope))]
-        while waiting:
-            prefix, directory = waiting.pop()
-            xattrs = self._tree.xattrs(directory)
-            if not may(directory, xattrs, READ | EXECUTE, caller, who.gids.__contains__):
-                continue
-            for name, entry in self._tree.each_entry(directory):
-                if entry.kind == stat.S_IFDIR:
-                    waiting.append((prefix + name + b"/", self._tree.node(entry.ino)))
-                elif entry.kind == stat.S_IFREG:
-                    node = self._tree.node(entry.ino)
-                    if self._catalogue.may_read(node, who):
-                        yield prefix + name, node
-
-    def _passes_columns(self, node: Node, name: bytes, query: Query) -> bool:
-        """Answer for one file what `Catalogue.filtered` answers for those that have vectors."""
-        extension = extension_of(name)
-        size, mtime, _ = self._size_times(node)
-        return (
-            all(extension in wanted for wanted in query.extensions)
-            and all(is_type(type_of(extension), pattern) for pattern in query.types)
-            and (query.size_min is None or size >= query.size_min)
-            and (query.size_max is None or size <= query.size_max)
-            and (query.since_ns is None or mtime >= query.since_ns)
-            and (query.until_ns is None or mtime <= query.until_ns)
-        )
 
     def vector_of(self, node: Node, space_name: str) -> Floats:
         """Return the vector of a file, for `like=`.
@@ -300,18 +248,37 @@ class _RowSlots:
         self._inos: Slots = np.zeros(0, np.int64)
         self._slots: Slots = np.zeros(0, np.int64)
 
-    def slots(self) -> Slots:
-        """Return a slot for each row number below the space's limit."""
+    @property
+    def is_behind(self) -> bool:
+        """Whether there are rows without a slot, or with another inode's."""
+        limit = self.space.rows.limit
+        return len(self._inos) < limit or bool(
+            (self._inos[:limit] != self.space.rows.inos[:limit]).any()
+        )
+
+    def follow(self) -> Iterator[None]:
+        """Give each row its slot; it can be left alone at each step."""
         rows = self.space.rows
         if len(self._inos) < rows.limit:
             self._inos = _longer(self._inos, len(rows.inos))
             self._slots = _longer(self._slots, len(rows.inos))
-        known, wanted = self._inos[: rows.limit], rows.inos[: rows.limit]
-        slot = self._catalogue.slot
-        for row in np.flatnonzero(known != wanted):
-            self._slots[row] = slot(Inode(int(wanted[row])))
-        known[:] = wanted
-        return self._slots[: rows.limit]
+        for row in np.flatnonzero(self._inos[: rows.limit] != rows.inos[: rows.limit]).tolist():
+            ino = int(rows.inos[row])
+            self._slots[row] = self._catalogue.slot(Inode(ino))
+            self._inos[row] = ino
+            yield
+
+    def slots(self) -> Slots:
+        """Return the slot of each row number below the space's limit."""
+        return self._slots[: self.space.rows.limit]
+
+
+def _as_of_now(mask: Bools, inos: Slots, space: Space) -> Bools:
+    """Return a mask that was begun a while ago, without rows that stand for other inodes since."""
+    rows = space.rows
+    longer: Bools = np.zeros(rows.limit, np.bool_)
+    longer[: len(mask)] = mask & (rows.inos[: len(mask)] == inos)
+    return longer & rows.live[: rows.limit]
 
 
 def _longer(array: Slots, length: int) -> Slots:

@@ -104,7 +104,11 @@ class Volume:
         self.names = Namespace(self.tree, self.writer, self.files, self.vectors)
         self.catalogue = self.applier.catalogue
         self.search = Search(
-            self.applier.vectors, self.catalogue, self._get_xattr, self.files.size_times
+            self.applier.vectors,
+            self.catalogue,
+            self._get_xattr,
+            self.files.size_times,
+            self.contents.dirty_inodes,
         )
         self.durable_lsn = journal.durable_lsn
         self.orphans = self.applier.orphans

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
-from vexfs_fuse.errors import InvalidArgument, NoAttribute, NotFound
+from vexfs_fuse.errors import InvalidArgument, NoAttribute
 from vexfs_fuse.pending import Pending
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import Inode
@@ -18,8 +18,9 @@ from vexfs_fuse.vfs.search.results import ResultSet
 from vexfs_fuse.volume.catalogue import Identity
 from vexfs_fuse.volume.changes import Searched
 from vexfs_fuse.volume.groups import supplementary
+from vexfs_fuse.volume.hits import Outcome
 from vexfs_fuse.volume.query import Query
-from vexfs_fuse.volume.search import Outcome
+from vexfs_fuse.volume.slices import then
 from vexfs_fuse.volume.vectors import DEFAULT_SPACE
 from vexfs_fuse.volume.volume import Volume
 from vexfs_fuse.volume.writer import Actor, Caller
@@ -33,6 +34,8 @@ FRESH_S: Final = 1.0
 HELD_S: Final = 60.0
 """A set is what its hits are looked up in for so long after it was made."""
 
+DEADLINE_S: Final = 5.0
+"""A search that takes longer fails; how many are worked on at once, `runtime.settling` bounds."""
 
 JOURNAL_SAMPLE: Final = 100
 """With `search_journal=sampled`, one search in so many is journalled, beginning with the first."""
@@ -145,6 +148,8 @@ class Asking:
         """
         began_ns = perf_counter_ns()
         outcome = self._answer(query, scope, asker.identity, raw)
+        if isinstance(outcome, Pending):
+            outcome = outcome._replace(patience_s=DEADLINE_S)
         asked = xxh3_64_intdigest(b"/".join(segments) + (b"" if raw is None else raw.tobytes()))
 
         def note(outcome: Outcome) -> Outcome:
@@ -197,28 +202,11 @@ class Asking:
             scope,
             who,
             exclude=exclude,
-            mode="exact" if query.mode == "exact" else "auto",
         )
 
     def _like(self, path: bytes, scope: Inode, who: Identity) -> Node:
         """Return the file that `like=` names, if the caller may read it."""
-        tree, catalogue = self._volume.tree, self._volume.catalogue
-        node = tree.node(scope)
-        parent = scope
-        for name in path.strip(b"/").split(b"/"):
-            parent = node.ino
-            entry = tree.entry(node, name) if node.is_dir else None
-            if entry is None or not catalogue.reaches(parent, scope, who):
-                raise NotFound(f"like={path.decode('utf-8', 'replace')}")
-            node = tree.node(entry.ino)
-        if not node.is_file or not catalogue.may_read(node, who):
+        node = self._volume.catalogue.resolve(path, scope, who)
+        if not node.is_file or not self._volume.catalogue.may_read(node, who):
             raise NoAttribute(f"like={path.decode('utf-8', 'replace')}")
         return node
-
-
-def then(found: Any, use: Callable[[Any], Any]) -> Any:
-    """Return what `use` makes of an answer, now or once it is there."""
-    if isinstance(found, Pending):
-        pending = found
-        return Pending(pending.work, lambda worked: then(pending.resume(worked), use))
-    return use(found)

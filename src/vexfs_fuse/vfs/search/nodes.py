@@ -4,7 +4,7 @@ import stat
 
 from vexfs_fuse.units import Inode
 from vexfs_fuse.vfs.virtual import VirtualDirectory, VirtualNode
-from vexfs_fuse.volume.search import Hit
+from vexfs_fuse.volume.hits import Hit
 
 EVERYBODY_READS = 0o555
 

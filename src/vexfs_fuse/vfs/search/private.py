@@ -13,9 +13,10 @@ from vexfs_fuse.errors import FileTooBig, InvalidArgument, NotFound
 from vexfs_fuse.units import Inode
 from vexfs_fuse.vectors.codec import parse as parse_vector
 from vexfs_fuse.vfs.search import grammar
-from vexfs_fuse.vfs.search.asking import Asker, Asking, then
+from vexfs_fuse.vfs.search.asking import Asker, Asking
 from vexfs_fuse.vfs.search.results import ResultSet
-from vexfs_fuse.volume.search import Outcome
+from vexfs_fuse.volume.hits import Outcome
+from vexfs_fuse.volume.slices import then
 
 VECTORS_MAX: Final = 64
 """Private vectors of one user; the oldest goes."""

@@ -4,8 +4,8 @@ import json
 from typing import Any, NamedTuple
 
 from vexfs_fuse.units import Inode
+from vexfs_fuse.volume.hits import Hit, Outcome
 from vexfs_fuse.volume.query import Query
-from vexfs_fuse.volume.search import Hit, Outcome
 
 
 class Shown(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar, cast
 from vexfs_fuse.errors import AccessDenied, NoAttribute, NotFound, NotPermitted
 from vexfs_fuse.units import Inode
 from vexfs_fuse.vfs.search import grammar
-from vexfs_fuse.vfs.search.asking import Asker, Asking, Counted, Question, then
+from vexfs_fuse.vfs.search.asking import Asker, Asking, Counted, Question
 from vexfs_fuse.vfs.search.nodes import (
     HitFile,
     LinksDirectory,
@@ -33,6 +33,7 @@ from vexfs_fuse.vfs.virtual import (
     VirtualTree,
 )
 from vexfs_fuse.volume.attributes import Attributes
+from vexfs_fuse.volume.slices import then
 from vexfs_fuse.volume.volume import Volume
 from vexfs_fuse.volume.writer import Caller
 
@@ -252,9 +253,8 @@ class SearchTree(VirtualTree):
             ("hit", directory.ino, who.uid, ino), lambda number: HitFile(number, hit, rank)
         )
         node.hit, node.rank = hit, rank
-        catalogue, identity = self._volume.catalogue, Asker.of(who).identity
-        real = self._volume.tree.node(hit.ino)
-        if catalogue.best_place(real, directory.scope, identity) is None:
+        found_at = self._volume.catalogue.found_at
+        if not any(found_at(self._volume.tree.node(ino), directory.scope, Asker.of(who).identity)):
             raise NotFound
         self._mirror(node)
         return node
