@@ -65,7 +65,8 @@ class Rendered:
         return self._text
 
     def start(self) -> Opened:
-        """Begin a reading."""
+        """Begin a reading, of what is true now."""
+        self._made_s = -FRESH_S
         return Text(self.text())
 
     def measure(self) -> int:
