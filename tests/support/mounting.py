@@ -18,6 +18,7 @@ from vexfs_fuse.config import Config
 from vexfs_fuse.units import MIB
 
 OPTIONS: Final = "allow_other,default_permissions,dev,suid,metrics=none"
+PROGRAM: Final = (sys.executable, "-m", "vexfs_fuse")
 START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 60.0
 POLL_S: Final = 0.02
@@ -43,6 +44,7 @@ class MountedVolume:
         self._arguments = list(arguments)
         self._daemon: subprocess.Popen[bytes] | None = None
         self._log_seen_bytes = 0
+        self._launched_at_bytes = 0  # of the log, when the daemon was started
         self.tolerated: re.Pattern[str] | None = None  # warnings that the test brings about
 
     @property
@@ -62,9 +64,10 @@ class MountedVolume:
         self._wait_until_mounted()
         return self
 
-    def launch(self) -> None:
-        """Start a daemon, and wait for nothing."""
-        command = [sys.executable, "-m", "vexfs_fuse", "mount", "--foreground"]
+    def launch(self, program: Sequence[str] = PROGRAM) -> None:
+        """Start a daemon, and wait for nothing; `program` may stand in for vexfs."""
+        self._launched_at_bytes = self.log.stat().st_size if self.log.exists() else 0
+        command = [*program, "mount", "--foreground"]
         command += ["--store", str(self.store), "-o", self._options]
         command += [*self._arguments, str(self.path)]
         with self.log.open("ab") as log:
@@ -86,7 +89,7 @@ class MountedVolume:
     def comes_up(self) -> bool:
         """Wait until a launched daemon serves the mount, or has ended by itself with status 1."""
         assert self._daemon is not None
-        while not os.path.ismount(self.path):
+        while not self._is_up():
             if self._daemon.poll() is not None:
                 status = self._reap()
                 assert status == 1, f"the daemon ended with {status}\n{self._tail()}"
@@ -104,11 +107,17 @@ class MountedVolume:
         assert status in {0, 1}, f"the daemon ended with {status}\n{self._tail()}"
         self.expect_in_log(r"\A(?![\s\S]*Traceback)")
 
-    def kill9(self) -> None:
-        """End the daemon as a crash does, and clear its dead mount point, if there is one yet."""
+    def send(self, number: signal.Signals) -> None:
+        """Send the daemon a signal."""
         assert self._daemon is not None
-        self._daemon.send_signal(signal.SIGKILL)
+        self._daemon.send_signal(number)
+
+    def kill9(self, *, clear: bool = True) -> None:
+        """End the daemon as a crash does, and clear its dead mount point, if there is one yet."""
+        self.send(signal.SIGKILL)
         self._reap()
+        if not clear:
+            return
         command = ["fusermount3", "-u", "-z", str(self.path)]
         subprocess.run(command, capture_output=True, check=False)
 
@@ -149,10 +158,14 @@ class MountedVolume:
         places = {f"XDG_{kind}": str(self.directory / kind.lower()) for kind in kinds}
         return os.environ | places | {"PYTHONPATH": str(SOURCE)}
 
+    def _is_up(self) -> bool:
+        """Whether the daemon is done with mounting; until then it uses the mount itself."""
+        return b"daemon: mounted: " in self.log.read_bytes()[self._launched_at_bytes :]
+
     def _wait_until_mounted(self) -> None:
         assert self._daemon is not None
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not os.path.ismount(self.path):
+        while not self._is_up():
             status = self._daemon.poll()
             assert status is None, f"the daemon ended with {status}\n{self._tail()}"
             assert time.monotonic() < deadline, f"no mount in {START_TIMEOUT_S} s\n{self._tail()}"
