@@ -1,6 +1,6 @@
-"""The daemon is killed in the middle of work: what was synced is there, the rest is a prefix.
+"""Killed, or cut off from power, in the middle of work: what was synced is there, the rest is a prefix.
 
-`VEXFS_CRASH_ROUNDS` says how often (the nightly run kills hundreds of times), `VEXFS_CRASH_SEED`
+`VEXFS_CRASH_ROUNDS` says how often (the nightly run crashes hundreds of times), `VEXFS_CRASH_SEED`
 repeats a run.
 """
 
@@ -8,15 +8,18 @@ import os
 import random
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
 import pytest
 
 from tests.support.mounting import MountedVolume
-from tests.support.workloads import Worker, workers
+from tests.support.small_disks import PowerDisk, power_disk
+from tests.support.workloads import workers
+from vexfs_fuse.units import MIB
 
-ROUNDS: Final = int(os.environ.get("VEXFS_CRASH_ROUNDS", "6"))
+ROUNDS: Final = int(os.environ.get("VEXFS_CRASH_ROUNDS", "5"))
 NIGHT_ROUNDS: Final = int(os.environ.get("VEXFS_CRASH_ROUNDS", "300"))
 SEED: Final = int(os.environ.get("VEXFS_CRASH_SEED", "0")) or random.SystemRandom().getrandbits(32)
 
@@ -24,56 +27,88 @@ WORK_S: Final = (0.1, 1.5)
 """How long a daemon lives: about as long as the interval between its own commits, 1 s."""
 
 
-def work_until_killed(volume: MountedVolume, team: list[Worker], seconds: float) -> None:
-    """Let everybody work, and kill the daemon meanwhile."""
-    for worker in team:
-        worker.start()
-    time.sleep(seconds)
-    volume.kill9()
-    for worker in team:
-        worker.stop()
+class Crashes:
+    """Crashes a volume in the middle of work, and verifies what is left."""
+
+    def __init__(self, volume: MountedVolume, seed: int, disk: PowerDisk | None = None) -> None:
+        print(f"VEXFS_CRASH_SEED={seed}")
+        self.volume = volume
+        self.disk = disk
+        self.rng = random.Random(seed)
+        self.team = workers(self.rng.getrandbits(32))
+
+    def run(self, rounds: int) -> None:
+        """Crash `rounds` times; after each, everything must be as it may be."""
+        self.volume.start()
+        for worker in self.team:
+            worker.prepare(self.volume.path)
+        for _ in range(rounds):
+            self._work_until_the_crash()
+            if self.rng.random() < 0.5:  # else it is the mount that recovers
+                assert self.volume.problems() == []
+            if self.rng.random() < 0.3:
+                self._kill_while_it_starts()
+            self.volume.start()
+            for worker in self.team:
+                worker.verify()
+        self.volume.stop()
+        assert self.volume.problems() == []
+        for worker in self.team:
+            assert worker.steps, f"{worker.name} came to nothing"
+        print({worker.name: worker.steps for worker in self.team})
+
+    def _work_until_the_crash(self) -> None:
+        for worker in self.team:
+            worker.start()
+        time.sleep(self.rng.uniform(*WORK_S))
+        if self.disk is not None:
+            self.disk.cut()
+            time.sleep(self.rng.choice([0, 0.1]))
+        self.volume.kill9()
+        for worker in self.team:
+            worker.stop()
+        if self.disk is not None:
+            self.volume.forgive()
+            self.disk.come_back()
+        self.volume.assert_quiet()
+
+    def _kill_while_it_starts(self) -> None:
+        """Kill a daemon that perhaps has not recovered yet."""
+        self.volume.launch()
+        time.sleep(self.rng.uniform(0.2, 0.8))
+        self.volume.kill9()
 
 
-def crash_again_and_again(volume: MountedVolume, rounds: int, seed: int) -> None:
-    """Kill the daemon `rounds` times; after each, everything must be as it may be."""
-    rng = random.Random(seed)
-    team = workers(rng.getrandbits(32))
-    volume.start()
-    for worker in team:
-        worker.prepare(volume.path)
-    for _ in range(rounds):
-        work_until_killed(volume, team, rng.uniform(*WORK_S))
-        volume.assert_quiet()
-        if rng.random() < 0.5:  # else it is the mount that recovers
-            assert volume.problems() == []
-        if rng.random() < 0.3:
-            kill_while_it_starts(volume, rng.uniform(0.2, 0.8))
-        volume.start()
-        for worker in team:
-            worker.verify()
-    volume.stop()
-    assert volume.problems() == []
-    for worker in team:
-        assert worker.steps, f"{worker.name} came to nothing"
-    print({worker.name: worker.steps for worker in team})
-
-
-def kill_while_it_starts(volume: MountedVolume, seconds: float) -> None:
-    """Kill a daemon that perhaps has not recovered yet."""
-    volume.launch()
-    time.sleep(seconds)
-    volume.kill9()
+@pytest.fixture
+def disk(unmounted: MountedVolume) -> Iterator[PowerDisk]:
+    """A disk whose power can be cut, with the store of the volume."""
+    with power_disk(unmounted.directory / "disk", 512 * MIB) as disk:
+        unmounted.store = disk.path / "store"
+        yield disk
+        if unmounted.is_running:
+            unmounted.kill9()
 
 
 def test_a_kill_loses_nothing_synced_and_tears_nothing(unmounted: MountedVolume) -> None:
-    print(f"VEXFS_CRASH_SEED={SEED}")
-    crash_again_and_again(unmounted, ROUNDS, SEED)
+    Crashes(unmounted, SEED).run(ROUNDS)
+
+
+def test_a_power_cut_loses_nothing_synced_and_tears_nothing(
+    unmounted: MountedVolume, disk: PowerDisk
+) -> None:
+    Crashes(unmounted, SEED, disk).run(ROUNDS)
 
 
 @pytest.mark.night
 def test_hundreds_of_kills_lose_nothing_synced_and_tear_nothing(unmounted: MountedVolume) -> None:
-    print(f"VEXFS_CRASH_SEED={SEED}")
-    crash_again_and_again(unmounted, NIGHT_ROUNDS, SEED)
+    Crashes(unmounted, SEED).run(NIGHT_ROUNDS)
+
+
+@pytest.mark.night
+def test_hundreds_of_power_cuts_lose_nothing_synced_and_tear_nothing(
+    unmounted: MountedVolume, disk: PowerDisk
+) -> None:
+    Crashes(unmounted, SEED, disk).run(NIGHT_ROUNDS)
 
 
 def test_what_nobody_synced_is_there_after_the_commit_interval(unmounted: MountedVolume) -> None:

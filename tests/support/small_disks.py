@@ -1,6 +1,8 @@
-"""Disks that a test can fill: small file systems of their own, gone at the end."""
+"""Disks that a test can fill, and cut off from power: small file systems, gone at the end."""
 
+import fcntl
 import os
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,26 +16,73 @@ Kind = Literal["tmpfs", "ext4"]
 DISK_BYTES: Final = 64 * MIB
 _CHUNK_BYTES: Final = MIB
 
+_EXT4_IOC_SHUTDOWN: Final = 0x8004587D  # _IOR('X', 125, __u32), see fs/ext4/ext4.h
+_NO_LOG_FLUSH: Final = 2
+
 
 @contextmanager
 def small_disk(directory: Path, kind: Kind, size: int = DISK_BYTES) -> Iterator[Path]:
-    """A mounted file system of `size` bytes in `directory`, which must be empty."""
-    image = directory.with_suffix(".image")
+    """A mounted file system of `size` bytes in `directory`, which is made for it."""
+    if kind == "ext4":
+        with power_disk(directory, size) as disk:
+            yield disk.path
+        return
     directory.mkdir()
-    if kind == "tmpfs":
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)]
-    else:
-        with image.open("wb") as file:
-            file.truncate(size)
-        make = ["mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", str(image)]
-        subprocess.run(make, check=True, capture_output=True)
-        command = ["mount", "-o", "loop", str(image), str(directory)]
-    subprocess.run(command, check=True)
+    options = f"size={size}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory)], check=True)
     try:
         yield directory
     finally:
         subprocess.run(["umount", str(directory)], check=True)
-        image.unlink(missing_ok=True)
+
+
+class PowerDisk:
+    """An ext4 file system in an image, which forgets what was not synced when its power is cut."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self.path = path
+        self._image = path.with_suffix(".image")
+        self._image.touch()
+        os.truncate(self._image, size)
+        command = ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0", self._image]
+        subprocess.run(command, check=True, capture_output=True)
+        path.mkdir()
+        self._mount()
+
+    def _mount(self) -> None:
+        subprocess.run(["mount", "-o", "loop", str(self._image), str(self.path)], check=True)
+
+    def _unmount(self) -> None:
+        subprocess.run(["umount", str(self.path)], check=True)
+
+    def cut(self) -> None:
+        """Take no more writes, and lose all that is in memory only; every sync fails from now on."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.ioctl(descriptor, _EXT4_IOC_SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
+        finally:
+            os.close(descriptor)
+
+    def come_back(self) -> None:
+        """Mount again, as after a reboot: nobody may have a file open there."""
+        self._unmount()
+        self._mount()
+
+    def remove(self) -> None:
+        """Leave nothing."""
+        self._unmount()
+        self._image.unlink()
+        self.path.rmdir()
+
+
+@contextmanager
+def power_disk(path: Path, size: int) -> Iterator[PowerDisk]:
+    """A disk whose power can be cut, mounted at `path`, which is made for it."""
+    disk = PowerDisk(path, size)
+    try:
+        yield disk
+    finally:
+        disk.remove()
 
 
 def free_bytes(directory: Path) -> int:

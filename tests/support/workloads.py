@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from tests.support.syscalls import RENAME_EXCHANGE, renameat2
 
-GONE: Final = (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO)
-"""What a request meets whose daemon dies; EIO comes from pages that can no longer be read."""
+GONE: Final = (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO, errno.EROFS)
+"""What a request meets whose daemon dies or whose disk fails."""
 
 JOIN_TIMEOUT_S: Final = 30.0
 ROOT_MARK: Final = b"user.step"
@@ -83,7 +83,7 @@ class Worker:
 
 def _is_of_the_dead(failure: BaseException) -> bool:
     if isinstance(failure, sqlite3.Error):
-        return failure.sqlite_errorname.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN"))
+        return failure.sqlite_errorname.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY"))
     return isinstance(failure, OSError) and failure.errno in GONE
 
 
@@ -364,12 +364,13 @@ class DatabaseWorker(Worker):
         """Open the database and commit rows, one transaction each."""
         database = self._open()
         try:
-            for _ in range(self.rng.randrange(2, 20)):
+            for _ in range(self.rng.randrange(1, 10)):
                 self._tried = self._committed + 1
                 padding = self.rng.randbytes(self.rng.choice([10, 3_000]))
                 with database:
                     database.execute("INSERT INTO rows VALUES (?, ?)", (self._tried, padding))
                 self._committed = self._tried
+                self.steps += 1
         finally:
             database.close()
 
