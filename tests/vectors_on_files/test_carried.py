@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.syscalls import RENAME_EXCHANGE, renameat2
+from tests.support.syscalls import RENAME_EXCHANGE, refused, renameat2
 from tests.support.vectors import attribute, paths, raw, told
 
 VALUE = raw(1, 2, 3, 4)

@@ -33,7 +33,13 @@ def test_a_vector_is_told_with_who_and_of_which_contents(own_volume: Path) -> No
 
     pid = acting_as(ALICE, write_and_set)
     (made,) = records(own_volume, "SpaceCreated")
-    assert made["body"] == {"space": 1, "name": "default", "dim": 3, "metric": "cosine", "model": ""}
+    assert made["body"] == {
+        "space": 1,
+        "name": "default",
+        "dim": 3,
+        "metric": "cosine",
+        "model": "",
+    }
     (record,) = records(own_volume, "VectorSet")
     assert record["actor"] == [ALICE.uid, ALICE.gid, pid]
     assert record["inode"] == file.stat().st_ino

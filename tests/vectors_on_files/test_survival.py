@@ -24,8 +24,7 @@ def assert_index_is_what_is_stored(root: Path) -> None:
         _, hits = ask(root, vector=stored[name].tolist(), k=1000)
         unit = stored[name] / np.linalg.norm(stored[name])
         expected = {
-            other: float(vector @ unit / np.linalg.norm(vector))
-            for other, vector in stored.items()
+            other: float(vector @ unit / np.linalg.norm(vector)) for other, vector in stored.items()
         }
         assert {hit["path"] for hit in hits} == set(expected)
         assert all(abs(hit["score"] - expected[hit["path"]]) < 1e-5 for hit in hits)
