@@ -6,22 +6,25 @@ dimensions). Only their ratios matter, and a wrong choice costs time, never hits
 
 from typing import Final, NamedTuple
 
-SHARE_EXPONENT: Final = 0.5
+SHARE_EXPONENT: Final = 0.7
 """A shard with a share s of the vectors holds that share of the hits, and its nearest ones are easy
-to find: it gets sqrt(s) of the effort. Measured: so the recall is that of one shard with all of them;
-with less effort for small ones it depends on how far merging has come, for the same price."""
+to find: it gets s**0.7 of the effort. Measured on ten shards of wordnet50k: recall@10 .977 for two
+thirds of the time that 0.5 takes for .988."""
 
 EF_MIN: Final = 24
 FETCH_SLACK: Final = 1.2
 """Over-fetch, beyond what selectivity alone asks for: survivors are not spread evenly."""
+DEPTH: Final = 1.5
+"""Effort for each vector fetched beyond what is wanted: what lies deeper is missed more often. With 1
+a filter that keeps a tenth of glove100k had recall .91 where all of it had .96."""
 _FETCH_EXTRA: Final = 8
 
-_SCAN_NS: Final = 0.08  # per component, in one run through a part
+_SCAN_NS: Final = 0.13  # per component, in one run through a part
 _GATHER_NS: Final = 0.2  # per component of scattered vectors
 _ROW_NS: Final = 5.0
 _STEP_BASE_NS: Final = 600.0  # per unit of ef
 _STEP_NS: Final = 3.6  # per unit of ef and component
-_CACHED_ROWS: Final = 10_000
+_CACHED_COMPONENTS: Final = 4_000_000
 _CACHED_SHARE: Final = 0.4
 _CALL_NS: Final = 12_000.0
 
@@ -33,7 +36,7 @@ class Cost(NamedTuple):
 
     def scan(self, rows: int) -> float:
         """Price of scanning a whole part."""
-        return rows * (_ROW_NS + _SCAN_NS * self.dimensions)
+        return rows * (_ROW_NS + _SCAN_NS * self._cached(rows) * self.dimensions)
 
     def gather(self, rows: int) -> float:
         """Price of scanning scattered rows."""
@@ -42,7 +45,10 @@ class Cost(NamedTuple):
     def graph(self, rows: int, ef: float) -> float:
         """Price of asking a graph."""
         step = _STEP_BASE_NS + _STEP_NS * self.dimensions
-        return _CALL_NS + ef * step * (_CACHED_SHARE if rows < _CACHED_ROWS else 1.0)
+        return _CALL_NS + ef * step * self._cached(rows)
+
+    def _cached(self, rows: int) -> float:
+        return _CACHED_SHARE if rows * self.dimensions < _CACHED_COMPONENTS else 1.0
 
 
 class Plan(NamedTuple):
@@ -80,7 +86,8 @@ def plan(cost: Cost, field: Field, wanted: int, ef: int, *, masked: bool, mode: 
         return Plan(EXACT, exact_ns)
     fetch = fetched(wanted, field.candidates / max(1, field.live))
     graphs_ns = sum(
-        cost.graph(rows, max(fetch, effort(ef, rows, field.live))) for rows in field.graphs
+        cost.graph(rows, deeper(effort(ef, rows, field.live), fetch, wanted))
+        for rows in field.graphs
     )
     ann_ns = graphs_ns + cost.scan(field.scanned)
     if mode == ANN or ann_ns < exact_ns:
@@ -91,6 +98,11 @@ def plan(cost: Cost, field: Field, wanted: int, ef: int, *, masked: bool, mode: 
 def effort(ef: int, rows: int, live: int) -> int:
     """Return the ef for a graph that holds `rows` of `live` vectors."""
     return max(EF_MIN, int(ef * (rows / max(1, live)) ** SHARE_EXPONENT))
+
+
+def deeper(ef: int, fetch: int, wanted: int) -> int:
+    """Return the ef that finds the `fetch` nearest as surely as `ef` finds the `wanted` nearest."""
+    return ef + int(DEPTH * (fetch - wanted))
 
 
 def fetched(wanted: int, share: float) -> int:

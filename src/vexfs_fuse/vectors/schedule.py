@@ -23,8 +23,8 @@ SHARDS_MAX: Final = 12
 NEW_VECTORS: Final = "new vectors"
 """The reason that comes before all others."""
 
-_TAIL_BYTES: Final = 6 * MIB
-_TAIL_ROWS_MIN: Final = 1_024
+_TAIL_BYTES: Final = 3 * MIB
+_TAIL_ROWS_MIN: Final = 512
 _TAIL_ROWS_MAX: Final = 8_192
 _SHARD_BYTES_MAX: Final = 512 * MIB
 _SHARD_ROWS_MIN: Final = 65_536
@@ -32,7 +32,7 @@ _IDLE_GROWTH: Final = 4
 
 
 def tail_rows(dimensions: int) -> int:
-    """How many vectors are scanned before they get a graph: 6 MiB, about 75 us of scanning."""
+    """How many vectors are scanned before they get a graph: 3 MiB, 40 us of scanning in the cache, 400 outside."""
     return max(_TAIL_ROWS_MIN, min(_TAIL_ROWS_MAX, _TAIL_BYTES // (4 * dimensions)))
 
 

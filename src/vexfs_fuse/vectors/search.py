@@ -6,7 +6,7 @@ import numpy as np
 
 from vexfs_fuse.vectors.arrays import Doubles, Longs, Mask
 from vexfs_fuse.vectors.exact import Ask, Found, View, cut, ordered, scan, scan_at
-from vexfs_fuse.vectors.planner import EXACT, Cost, Plan, effort, fetched
+from vexfs_fuse.vectors.planner import EXACT, Cost, Plan, deeper, effort, fetched
 from vexfs_fuse.vectors.rows import POSITION_BITS, POSITION_MASK
 
 _GROWTH: Final = 4
@@ -119,10 +119,11 @@ def _by_graph(task: Task, view: View, ask: Ask) -> Found | None:
     ef = effort(task.ef, view.live_count, task.live)
     fetch = fetched(ask.wanted, share)
     while fetch < view.shard.count:
-        graph_ns = cost.graph(view.shard.count, max(ef, fetch))
+        depth = deeper(ef, fetch, ask.wanted)
+        graph_ns = cost.graph(view.shard.count, depth)
         if graph_ns > 2 * cost.scan(len(view.vectors)) and not task.forced:
             return None
-        answer = view.shard.nearest(ask.query, fetch, max(ef, fetch))
+        answer = view.shard.nearest(ask.query, fetch, depth)
         if answer is None:
             return None
         positions, distances = answer

@@ -1,11 +1,13 @@
 """Keeps graphs in step with what is set: one short piece of work at a time, the most urgent first."""
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from vexfs_fuse.pending import Pending
 from vexfs_fuse.vectors.construction import Construction
 from vexfs_fuse.vectors.parts import Parts
-from vexfs_fuse.vectors.schedule import NEW_VECTORS, next_work, shard_rows_max
+from vexfs_fuse.vectors.schedule import NEW_VECTORS, Size, Work, next_work, shard_rows_max
+
+_SMALLER: Final = 2
 
 
 class Built(NamedTuple):
@@ -29,7 +31,8 @@ class BuildFailed(NamedTuple):
 class Upkeep:
     """Decides, begins, publishes; `due` is the only door.
 
-    What waits for a first graph comes before a merge that has begun: the merge goes on afterwards.
+    What waits for a first graph, or a far smaller merge, comes before a merge that has begun: that
+    goes on afterwards.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -63,14 +66,15 @@ class Upkeep:
         }
 
     def _begin(self, *, idle: bool) -> None:
-        current = self._constructions[-1].work.reason if self._constructions else None
-        if current == NEW_VECTORS:
+        current = self._constructions[-1] if self._constructions else None
+        if current is not None and current.work.reason == NEW_VECTORS:
             return
         parts = self._parts
+        sizes = parts.sizes()
         limit = shard_rows_max(parts.dimensions)
-        work = next_work(parts.sizes(), parts.tail_rows, limit, idle=idle)
-        if work is not None and (current is None or work.reason == NEW_VECTORS):
-            self._constructions.append(self._parts.claim(work))
+        work = next_work(sizes, parts.tail_rows, limit, idle=idle)
+        if work is not None and _comes_before(work, sizes, current):
+            self._constructions.append(parts.claim(work))
 
     def _resume(self, construction: Construction) -> Built | BuildFailed | None:
         if construction.failure is not None:
@@ -91,6 +95,14 @@ class Upkeep:
         self._held_until_appended = self._parts.appended + self._parts.tail_rows
         self.failures += 1
         return BuildFailed(len(construction.rows), reason)
+
+
+def _comes_before(work: Work, sizes: list[Size], current: Construction | None) -> bool:
+    """Whether to leave what is being built for a while: for first graphs, and far smaller merges."""
+    if current is None or work.reason == NEW_VECTORS:
+        return True
+    rows = sum(size.live for size in sizes if size.number in work.numbers)
+    return rows * _SMALLER <= len(current.rows)
 
 
 def _stepped(construction: Construction) -> Construction:
