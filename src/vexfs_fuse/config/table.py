@@ -185,6 +185,11 @@ class Config:
     entry_timeout: float = _option(
         3_600.0, DURATION, "How long the kernel may keep names, present and absent.", 0, YEAR_S
     )
+    searchdir: str = _option(
+        "hidden",
+        choice("hidden", "visible"),
+        "Whether the root's listing shows .search; in all other directories it is there unlisted.",
+    )
     search_journal: str = _option(
         "sampled",
         choice("none", "sampled", "full"),

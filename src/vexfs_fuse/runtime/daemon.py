@@ -95,6 +95,7 @@ def _vfs(volume: Volume, settings: MountSettings, daemon: "Daemon") -> Vfs:
             owner=(os.getuid(), os.getgid()),
             open_real=vfs.open_real,
             changed_behind=daemon.invalidation.forget,
+            is_visible=config.searchdir == "visible",
             counted=daemon.recorder.search,
         )
     )

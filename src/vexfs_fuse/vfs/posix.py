@@ -5,7 +5,8 @@ virtual trees hang in at `virtual`; everything else goes to the volume.
 """
 
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any, Final
 
 from vexfs_fuse.errors import (
@@ -15,10 +16,10 @@ from vexfs_fuse.errors import (
     NotADirectory,
     NotPermitted,
 )
-from vexfs_fuse.pending import Durable, Pending
+from vexfs_fuse.pending import Durable
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.tree.permissions import may
-from vexfs_fuse.units import NS_PER_S, Handle, Inode
+from vexfs_fuse.units import NS_PER_S, ROOT, Handle, Inode
 from vexfs_fuse.vfs.directories import Directories
 from vexfs_fuse.vfs.handles import Handles, OpenDirectory, OpenFile
 from vexfs_fuse.vfs.virtual import VIRTUAL_FROM, OpenVirtual, VirtualTrees
@@ -258,7 +259,7 @@ class Vfs:
     def setxattr(self, ino: Inode, name: bytes, value: bytes, who: Caller) -> None:
         """Set an extended attribute."""
         if ino >= VIRTUAL_FROM:
-            raise NotPermitted("a virtual file")
+            ino = self._changed_by_virtual(ino)
         node = self._tree.node(ino)
         if name.startswith(VECTOR_PREFIX):
             self._vectors.set(node, name, value, who)
@@ -268,7 +269,8 @@ class Vfs:
     def listxattr(self, ino: Inode, who: Caller) -> list[bytes]:
         """Return the names of an inode's extended attributes."""
         if ino >= VIRTUAL_FROM:
-            return []
+            real = self._virtual.of(ino).stands_for(ino)
+            return [] if real is None else self.listxattr(real, who)
         node = self._tree.node(ino)
         names = self._attributes.list_xattrs(node) + self._vectors.listed(node)
         return names if who.uid == 0 else [n for n in names if not n.startswith(b"trusted.")]
@@ -276,12 +278,20 @@ class Vfs:
     def removexattr(self, ino: Inode, name: bytes, who: Caller) -> None:
         """Remove an extended attribute."""
         if ino >= VIRTUAL_FROM:
-            raise NotPermitted("a virtual file")
+            ino = self._changed_by_virtual(ino)
         node = self._tree.node(ino)
         if name.startswith(VECTOR_PREFIX):
             self._vectors.remove(node, name, who)
         else:
             self._attributes.remove_xattr(node, name, who)
+
+    def _changed_by_virtual(self, ino: Inode) -> Inode:
+        """Return the file that a virtual one stands for, of which the kernel then keeps nothing."""
+        real = self._virtual.of(ino).stands_for(ino)
+        if real is None:
+            raise NotPermitted("a virtual file")
+        self.changed_behind(real)
+        return real
 
     def statfs(self) -> Space:
         """Return the volume's space."""
@@ -408,31 +418,23 @@ class Vfs:
     def opendir(self, ino: Inode, who: Caller) -> Any:
         """Open a directory."""
         if ino >= VIRTUAL_FROM:
-            return self._open_virtual_directory(ino, who)
+            tree = self._virtual.of(ino)
+            return self._handles.add(OpenVirtual(tree, tree.open_directory(ino, who)))
         node = self._names.directory(ino)
         handle = self._handles.add(OpenDirectory(node))
         node.opens += 1
         return handle
 
-    def _open_virtual_directory(self, ino: Inode, who: Caller) -> Any:
-        tree = self._virtual.of(ino)
-        opened = tree.open_directory(ino, who)
-        if isinstance(opened, Pending):
-            pending = opened
-            return Pending(
-                pending.work,
-                lambda found: self._handles.add(OpenVirtual(tree, pending.resume(found))),
-            )
-        return self._handles.add(OpenVirtual(tree, opened))
-
-    def readdir(self, handle: int, cookie: int) -> Iterator[tuple[bytes, Any, int]]:
-        """Yield (name, entry, cookie of the next) from `cookie` on, 0 being the start."""
+    def readdir(self, handle: int, cookie: int) -> Any:
+        """Return an iterator over (name, entry, cookie of the next) from `cookie` on, 0 being the start."""
         directory = self._handles.get(handle)
         if directory.__class__ is OpenFile:
             raise NotADirectory
         if directory.__class__ is not OpenDirectory:
             return self._virtual_file(directory).listing.after(cookie)
-        return self._directories.entries(directory, cookie)
+        entries = self._directories.entries(directory, cookie)
+        ino = directory.node.ino
+        return entries if ino != ROOT else chain(entries, self._virtual.listed_in(ino, cookie))
 
     def releasedir(self, handle: int) -> None:
         """Close a directory."""

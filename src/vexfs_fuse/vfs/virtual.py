@@ -23,6 +23,9 @@ VIRTUAL_FROM: Final = Inode(1 << 62)
 RANGE: Final = 1 << 40
 """Inode numbers of one tree."""
 
+LISTED_FROM: Final = 1 << 62
+"""Cookies of virtual entries in real directories; those of real entries stay below."""
+
 ACCESS_MODE: Final = 0o3  # O_ACCMODE
 
 
@@ -134,6 +137,14 @@ class VirtualTree:
         """Return where a name in a real directory leads into this tree, or None."""
         return None
 
+    def listed_in(self, parent: Inode) -> Iterable[tuple[bytes, VirtualNode]]:
+        """Return what of this tree the listing of a real directory shows."""
+        return ()
+
+    def stands_for(self, ino: Inode) -> Inode | None:
+        """Return the real inode that a virtual one shows, if it does."""
+        return None
+
     def node(self, ino: Inode) -> VirtualNode:
         """Return a node with its size and times as of now."""
         found = self.nodes.get(ino)
@@ -238,8 +249,8 @@ class Listing:
         self.tree = tree
         self.entries = entries
 
-    def after(self, cookie: int) -> Iterator[tuple[bytes, VirtualNode, int]]:
-        """Yield (name, node, cookie of the next); the cookie is the position in the listing."""
+    def after(self, cookie: int) -> Any:
+        """Return an iterator over (name, node, cookie of the next); cookies are positions."""
         for position, (name, node) in enumerate(self.entries[cookie:], cookie + 1):
             yield name, self.tree.fresh(node), position
 
@@ -307,3 +318,10 @@ class VirtualTrees:
             if found is not None:
                 return found
         return None
+
+    def listed_in(self, parent: Inode, cookie: int) -> Iterator[tuple[bytes, VirtualNode, int]]:
+        """Yield what the listing of a real directory shows of the trees, after all that is real."""
+        shown = (entry for tree in self._trees for entry in tree.listed_in(parent))
+        for at, (name, node) in enumerate(shown, LISTED_FROM):
+            if cookie <= at:
+                yield name, node, at + 1

@@ -1,7 +1,7 @@
 """Turns the segments of a path, and who walks it, into a search, and keeps what was found for a moment."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import perf_counter_ns
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +27,9 @@ from vexfs_fuse.volume.writer import Actor, Caller
 
 SETS_MAX: Final = 256
 """Result sets that are kept, whoever asked."""
+
+HITS_MAX: Final = 100_000
+"""Hits in all of them."""
 
 FRESH_S: Final = 1.0
 """A set answers for so long, unless something has changed."""
@@ -85,6 +88,8 @@ class Asking:
         self._until_journalled = 1
         self._private_vector = private_vector  # of a uid and a name, as `.vec` has it
         self._kept: OrderedDict[Question, _Kept] = OrderedDict()
+        self._kept_hits = 0
+        self._pinned: dict[Question, list[ResultSet]] = {}  # by directories that are open
 
     def ask(self, question: Question, actor: Actor) -> ResultSet | Pending[ResultSet]:
         """Search, unless the same question was answered a moment ago and nothing has changed since.
@@ -104,12 +109,28 @@ class Asking:
             return kept.results
         return self._run(question, actor)
 
-    def held(self, question: Question) -> ResultSet | None:
-        """Return the set that the caller has listed not long ago."""
+    def pin(self, question: Question, results: ResultSet) -> None:
+        """Keep a set as long as a directory that shows it is open."""
+        self._pinned.setdefault(question, []).append(results)
+
+    def unpin(self, question: Question, results: ResultSet) -> None:
+        """A directory is closed that showed a set."""
+        pinned = self._pinned[question]
+        pinned.remove(results)
+        if not pinned:
+            del self._pinned[question]
+
+    def shown(self, question: Question) -> ResultSet | None:
+        """Return the set that an open directory shows, the latest of them."""
+        pinned = self._pinned.get(question)
+        return pinned[-1] if pinned else None
+
+    def held(self, question: Question) -> Iterator[ResultSet]:
+        """Yield the sets that the caller's hits may come from, the latest first."""
+        yield from reversed(self._pinned.get(question, ()))
         kept = self._kept.get(question)
         if kept is not None and self._volume.clock.monotonic_s() - kept.made_s < HELD_S:
-            return kept.results
-        return None
+            yield kept.results
 
     def _run(self, question: Question, actor: Actor) -> ResultSet | Pending[ResultSet]:
         query = grammar.parse(question.segments, self._volume.clock.now_ns())
@@ -125,12 +146,17 @@ class Asking:
         self, question: Question, query: Query, outcome: Outcome, generation: int
     ) -> ResultSet:
         results = ResultSet(query, question.segments, question.scope, outcome)
-        made = _Kept(results, generation, self._volume.clock.monotonic_s())
-        self._kept[question] = made
-        self._kept.move_to_end(question)
-        while len(self._kept) > SETS_MAX:
-            self._kept.popitem(last=False)
+        self._drop(question)
+        self._kept[question] = _Kept(results, generation, self._volume.clock.monotonic_s())
+        self._kept_hits += len(results.shown)
+        while len(self._kept) > SETS_MAX or (self._kept_hits > HITS_MAX and len(self._kept) > 1):
+            self._drop(next(iter(self._kept)))
         return results
+
+    def _drop(self, question: Question) -> None:
+        kept = self._kept.pop(question, None)
+        if kept is not None:
+            self._kept_hits -= len(kept.results.shown)
 
     def answer(
         self,

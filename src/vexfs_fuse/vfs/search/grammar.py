@@ -17,6 +17,8 @@ K_MAX: Final = 10_000
 SEGMENTS_MAX: Final = 32
 """Segments of one path: more is a loop, not a question."""
 
+_TEMPORARY: Final = re.compile(rb"(sed|tmp)(?=.*[0-9A-Z])\w{6,8}")
+
 MODES: Final = ("hybrid", "vector", "text", "exact")
 
 
@@ -34,6 +36,14 @@ def parse(segments: tuple[bytes, ...], now_ns: int) -> Query:
     for segment in segments:
         query = add(query, segment, now_ns)
     return query
+
+
+def is_temporary(name: bytes) -> bool:
+    """Whether a name is one that `sed -i` or Python's tempfile makes up, to make a file of that name.
+
+    If it were a query, its directory would seem to be there already, and they would try thousands more.
+    """
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def add(query: Query, segment: bytes, now_ns: int) -> Query:

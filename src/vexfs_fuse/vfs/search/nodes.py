@@ -10,21 +10,76 @@ EVERYBODY_READS = 0o555
 
 
 class QueryDirectory(VirtualDirectory):
-    """A query: the segments that lead here, and the real directory that they are asked of."""
+    """A query: what it asks, and of which real directory; `depth` names lead here from there."""
 
-    __slots__ = ("scope", "segments")
+    __slots__ = ("depth", "scope", "segments")
 
     def __init__(
-        self,
-        ino: Inode,
-        owner: tuple[int, int],
-        parent: Inode,
-        scope: Inode,
-        segments: tuple[bytes, ...],
+        self, ino: Inode, owner: tuple[int, int], parent: Inode, scope: Inode, depth: int
     ) -> None:
         super().__init__(ino, EVERYBODY_READS, *owner, parent)
         self.scope = scope
-        self.segments = segments
+        self.depth = depth
+        self.segments: tuple[bytes, ...] = ()
+
+
+class SavedQuery(QueryDirectory):
+    """A query under a name; what it asks is said by its `.query`."""
+
+    __slots__ = ("name",)
+
+    def __init__(
+        self, ino: Inode, owner: tuple[int, int], parent: Inode, scope: Inode, name: bytes
+    ) -> None:
+        super().__init__(ino, owner, parent, scope, depth=3)  # .search/.saved/NAME
+        self.name = name
+
+
+class SavedDirectory(VirtualDirectory):
+    """`.saved`: the saved queries of a directory, whose owner has them."""
+
+    __slots__ = ("scope",)
+
+    def __init__(self, ino: Inode, owner: tuple[int, int], parent: Inode, scope: Inode) -> None:
+        super().__init__(ino, 0o755, *owner, parent)
+        self.scope = scope
+
+
+class SavedText(VirtualNode):
+    """`.query` of a saved query."""
+
+    __slots__ = ("of",)
+
+    def __init__(self, ino: Inode, of: SavedQuery) -> None:
+        super().__init__(ino, stat.S_IFREG | 0o644, of.uid, of.gid)
+        self.of = of
+
+
+class VectorsDirectory(VirtualDirectory):
+    """`.vec`: the caller's private query vectors."""
+
+    def __init__(self, ino: Inode, parent: Inode) -> None:
+        super().__init__(ino, 0o1777, 0, 0, parent)
+
+
+class PrivateVector(VirtualNode):
+    """A private query vector, of one user."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, ino: Inode, uid: int, gid: int, name: str) -> None:
+        super().__init__(ino, stat.S_IFREG | 0o600, uid, gid)
+        self.name = name
+
+
+class NewFile(VirtualNode):
+    """`.new`: open, write a query, read the answer."""
+
+    __slots__ = ("scope",)
+
+    def __init__(self, ino: Inode, scope: Inode) -> None:
+        super().__init__(ino, stat.S_IFREG | 0o666, 0, 0)
+        self.scope = scope
 
 
 class LinksDirectory(VirtualDirectory):
@@ -46,6 +101,18 @@ class HitFile(VirtualNode):
         super().__init__(ino, stat.S_IFREG, 0, 0)
         self.hit = hit
         self.rank = rank
+
+    def told(self, name: bytes) -> bytes | None:
+        """Return an attribute that the hit has beside those of its file."""
+        if name == b"user.vexfs.path":
+            return self.hit.path
+        if name == b"user.vexfs.rank":
+            return b"%d" % self.rank
+        if name == b"user.vexfs.score":
+            return b"%.6f" % self.hit.score
+        if name == b"user.vexfs.distance" and self.hit.distance is not None:
+            return b"%.6f" % self.hit.distance
+        return None
 
 
 class LinkTo(VirtualNode):

@@ -28,7 +28,7 @@ class ResultSet:
         self.shown = [
             Shown(_entry_name(rank, hit.path), hit) for rank, hit in enumerate(outcome.hits, 1)
         ]
-        self.by_name = {shown.name: (rank, shown.hit) for rank, shown in enumerate(self.shown, 1)}
+        self.ranks = {shown.name: rank for rank, shown in enumerate(self.shown, 1)}
 
     def jsonl(self) -> bytes:
         """Return a header line and one line a hit, as JSON."""

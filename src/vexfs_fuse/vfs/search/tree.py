@@ -1,27 +1,35 @@
 """`.search` in every directory: what its names lead to, and what can be done there.
 
 Looking up a segment runs nothing and remembers nothing but the name.  A search runs when a query's
-directory is opened, or when one of its hits is looked up.
+directory is read, or when one of its hits is looked up.
 """
 
 import re
-import stat
-from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
 
 from vexfs_fuse.errors import AccessDenied, NoAttribute, NotFound, NotPermitted
-from vexfs_fuse.units import Inode
+from vexfs_fuse.units import ROOT, Inode
 from vexfs_fuse.vfs.search import grammar
 from vexfs_fuse.vfs.search.asking import Asker, Asking, Counted, Question
+from vexfs_fuse.vfs.search.listing import ResultListing
 from vexfs_fuse.vfs.search.nodes import (
     HitFile,
     LinksDirectory,
     LinkTo,
+    NewFile,
+    PrivateVector,
     QueryDirectory,
     ResultText,
+    SavedDirectory,
+    SavedQuery,
+    SavedText,
+    VectorsDirectory,
 )
+from vexfs_fuse.vfs.search.numbers import Numbers
 from vexfs_fuse.vfs.search.private import NewQuery, PrivateVectors, VectorFile
 from vexfs_fuse.vfs.search.results import ResultSet
+from vexfs_fuse.vfs.search.saved import QueryText, SavedQueries, segments_of
 from vexfs_fuse.vfs.virtual import (
     ACCESS_MODE,
     RANGE,
@@ -37,41 +45,12 @@ from vexfs_fuse.volume.slices import then
 from vexfs_fuse.volume.volume import Volume
 from vexfs_fuse.volume.writer import Caller
 
+APPEND_FLAG: Final = 0o2000  # O_APPEND
 NAME: Final = b".search"
-SAVED_PREFIX: Final = b"vexfs.saved."
-"""Saved queries are attributes of their directory that no listing shows."""
 
-SAVED_BYTES_MAX: Final = 4096
 N = TypeVar("N", bound=VirtualNode)
 
 _HIT: Final = re.compile(rb"\d{3,}-")
-
-
-class SavedDirectory(VirtualDirectory):
-    """`.saved`: the saved queries of a directory."""
-
-    __slots__ = ("scope",)
-
-    def __init__(self, ino: Inode, owner: tuple[int, int], parent: Inode, scope: Inode) -> None:
-        super().__init__(ino, 0o755, *owner, parent)
-        self.scope = scope
-
-
-class VectorsDirectory(VirtualDirectory):
-    """`.vec`: the caller's private query vectors."""
-
-    def __init__(self, ino: Inode, parent: Inode) -> None:
-        super().__init__(ino, 0o1777, 0, 0, parent)
-
-
-class NewFile(VirtualNode):
-    """`.new`: open, write a query, read the answer."""
-
-    __slots__ = ("scope",)
-
-    def __init__(self, ino: Inode, scope: Inode) -> None:
-        super().__init__(ino, stat.S_IFREG | 0o666, 0, 0)
-        self.scope = scope
 
 
 def _nobody_counts(plan: str, space: str, took_ns: int) -> None:
@@ -88,6 +67,7 @@ class SearchTree(VirtualTree):
         owner: tuple[int, int],
         open_real: Callable[[Inode, int, Caller], Any],
         changed_behind: Callable[[Inode], None],
+        is_visible: bool = False,
         counted: Counted = _nobody_counts,
     ) -> None:
         super().__init__(volume.clock.now_ns)
@@ -95,52 +75,36 @@ class SearchTree(VirtualTree):
         self._owner = owner
         self._open_real = open_real
         self._changed_behind = changed_behind
+        self._is_visible = is_visible
         self._vectors = PrivateVectors(volume.clock)
         self._asking = Asking(volume, self._vectors.get, counted)
-        self._next = VIRTUAL_FROM + RANGE
-        self._keys: dict[Any, Inode] = {}
-        self._key_of: dict[Inode, Any] = {}
-        self._references: dict[Inode, int] = {}
+        self._saved = SavedQueries(volume)
+        self._numbers = Numbers(self.nodes, VIRTUAL_FROM + RANGE)
+        self._node = self._numbers.node
 
     # -- inodes --------------------------------------------------------------------------------
 
-    def _node(self, key: Any, make: Callable[[Inode], N]) -> N:
-        """Return the node of a key, a new one if there is none."""
-        ino = self._keys.get(key)
-        if ino is None:
-            self._next += 1
-            ino = self._keys[key] = Inode(self._next)
-            self._key_of[ino] = key
-            self.nodes[ino] = make(ino)
-        return cast("N", self.nodes[ino])
-
-    def _given(self, node: VirtualNode) -> VirtualNode:
+    def _given(self, node: N) -> N:
         """Count a reference that a look-up gives to the kernel."""
-        self._references[node.ino] = self._references.get(node.ino, 0) + 1
-        return self.fresh(node)
+        self._numbers.refer(node.ino)
+        self.fresh(node)
+        return node
 
     def remember(self, ino: Inode) -> None:
         """Count a reference that readdir has given to the kernel."""
-        self._references[ino] = self._references.get(ino, 0) + 1
+        self._numbers.refer(ino)
 
     def forget(self, ino: Inode, count: int) -> None:
         """The kernel gives back references; a node without any goes."""
-        left = self._references.get(ino, 0) - count
-        if left > 0:
-            self._references[ino] = left
-        else:
-            self._drop(ino)
-
-    def _drop(self, ino: Inode) -> None:
-        self._references.pop(ino, None)
-        self.nodes.pop(ino, None)
-        self._keys.pop(self._key_of.pop(ino, None), None)
+        self._numbers.forget(ino, count)
 
     def fresh(self, node: VirtualNode) -> VirtualNode:
         """Bring a node up to date: a hit's attributes are those of its file."""
         super().fresh(node)
         if isinstance(node, HitFile):
             self._mirror(node)
+        elif isinstance(node, SavedText):
+            node.size = len(self._text_of(node.of))
         return node
 
     def _mirror(self, node: HitFile) -> None:
@@ -161,14 +125,24 @@ class SearchTree(VirtualTree):
         if name != NAME:
             return None
         self._volume.names.directory(parent)
-        return self._given(self._query(parent, (), parent))
+        return self._given(self._top(parent))
 
-    def _query(self, scope: Inode, segments: tuple[bytes, ...], parent: Inode) -> QueryDirectory:
-        made: QueryDirectory = self._node(
-            ("query", scope, segments),
-            lambda ino: QueryDirectory(ino, self._owner, parent, scope, segments),
+    def listed_in(self, parent: Inode) -> Iterable[tuple[bytes, VirtualNode]]:
+        """List `.search` in the root, if it is wished."""
+        return [(NAME, self._top(parent))] if self._is_visible and parent == ROOT else []
+
+    def _top(self, scope: Inode) -> QueryDirectory:
+        return self._node(
+            ("top", scope), lambda ino: QueryDirectory(ino, self._owner, scope, scope, depth=1)
         )
-        return made
+
+    def _query(self, above: QueryDirectory, name: bytes) -> QueryDirectory:
+        node = self._node(
+            ("query", above.ino, name),
+            lambda ino: QueryDirectory(ino, self._owner, above.ino, above.scope, above.depth + 1),
+        )
+        node.segments = (*above.segments, name)
+        return node
 
     def lookup(self, parent: Inode, name: bytes, who: Caller) -> Any:
         """Return what a name in a search directory is."""
@@ -178,244 +152,242 @@ class SearchTree(VirtualTree):
         if isinstance(directory, QueryDirectory):
             return self._lookup_in_query(directory, name, who)
         if isinstance(directory, LinksDirectory):
-            return self._with_set(
-                directory.of, who, lambda results: self._link(directory, results, name, who)
+            return self._with_hit(
+                directory.of, who, lambda results: self._link(directory, results, name)
             )
         if isinstance(directory, SavedDirectory):
-            return self._given(self._saved(directory, name))
-        return self._given(self._vector_file(directory, name, who))
+            return self._given(self._saved_query(directory, name))
+        return self._given(self._private_vector(name, who))
 
     def _lookup_in_query(self, directory: QueryDirectory, name: bytes, who: Caller) -> Any:
         if name[:1] == b".":
             return self._lookup_reserved(directory, name, who)
         if directory.segments and _HIT.match(name):
-            return self._with_set(
+            return self._with_hit(
                 directory, who, lambda results: self._hit(directory, results, name, who)
             )
-        segments = (*directory.segments, name)
-        grammar.parse(segments, self._now_ns())
-        return self._given(self._query(directory.scope, segments, directory.ino))
+        if grammar.is_temporary(name):
+            raise NotFound
+        grammar.parse((*directory.segments, name), self._now_ns())
+        return self._given(self._query(directory, name))
 
     def _lookup_reserved(self, directory: QueryDirectory, name: bytes, who: Caller) -> Any:
         """Answer for names that start with a dot: they are never words."""
-        if name in {b".results.jsonl", b".results.txt"} and directory.segments:
-            return self._with_set(
-                directory, who, lambda results: self._text(directory, results, name, who)
+        if directory.segments:
+            return self._lookup_shown(directory, name, who)
+        scope, parent = directory.scope, directory.ino
+        if name == b".saved":
+            real = self._volume.tree.node(scope)
+            return self._given(
+                self._node(
+                    ("saved", parent),
+                    lambda ino: SavedDirectory(ino, (real.uid, real.gid), parent, scope),
+                )
             )
-        if name == b".links" and directory.segments:
+        if name == b".vec":
+            return self._given(
+                self._node(("vectors", parent), lambda ino: VectorsDirectory(ino, parent))
+            )
+        if name == b".new":
+            return self._given(self._node(("new", parent), lambda ino: NewFile(ino, scope)))
+        raise NotFound
+
+    def _lookup_shown(self, directory: QueryDirectory, name: bytes, who: Caller) -> Any:
+        """Answer for what shows a set beside its hits."""
+        if name in {b".results.jsonl", b".results.txt"}:
+            asker = Asker.of(who)
+            question = _question(directory, asker)
+            results = self._asking.shown(question) or self._asking.ask(question, asker.actor)
+            return then(results, lambda results: self._text(directory, results, name, asker))
+        if name == b".links":
             return self._given(
                 self._node(("links", directory.ino), lambda ino: LinksDirectory(ino, directory))
             )
-        if not directory.segments:
-            return self._given(self._lookup_service(directory, name))
-        raise NotFound
-
-    def _lookup_service(self, directory: QueryDirectory, name: bytes) -> VirtualNode:
-        scope, parent = directory.scope, directory.ino
-        if name == b".saved":
-            made: VirtualNode = self._node(
-                ("saved", scope), lambda ino: SavedDirectory(ino, self._owner, parent, scope)
+        if name == b".query" and isinstance(directory, SavedQuery):
+            return self._given(
+                self._node(("text of", directory.ino), lambda ino: SavedText(ino, directory))
             )
-            return made
-        if name == b".vec":
-            return self._node(("vec", parent), lambda ino: VectorsDirectory(ino, parent))
-        if name == b".new":
-            return self._node(("new", scope), lambda ino: NewFile(ino, scope))
         raise NotFound
 
-    def _with_set(
+    def _with_hit(
         self, directory: QueryDirectory, who: Caller, use: Callable[[ResultSet], Any]
     ) -> Any:
         """Use the set that the caller has listed; search first, or again when it has no answer."""
         asker = Asker.of(who)
-        question = Question(asker.identity, directory.scope, directory.segments)
-        held = self._asking.held(question)
-        if held is not None:
+        question = _question(directory, asker)
+        for held in self._asking.held(question):
             try:
                 return use(held)
             except NotFound:
-                pass  # a file has gone, or come back under another number
+                pass  # of another set, or the file has gone, or come back under another number
         return then(self._asking.ask(question, asker.actor), use)
 
     def _hit(
         self, directory: QueryDirectory, results: ResultSet, name: bytes, who: Caller
     ) -> VirtualNode:
-        rank_hit = results.by_name.get(name)
-        if rank_hit is None:
+        rank = results.ranks.get(name)
+        if rank is None:
             raise NotFound
-        return self._given(self._hit_node(directory, rank_hit[0], rank_hit[1].ino, results, who))
+        return self._given(self._hit_node(directory, results, rank, Asker.of(who)))
 
     def _hit_node(
-        self, directory: QueryDirectory, rank: int, ino: Inode, results: ResultSet, who: Caller
+        self, directory: QueryDirectory, results: ResultSet, rank: int, asker: Asker
     ) -> HitFile:
-        hit = results.shown[rank - 1].hit
-        node: HitFile = self._node(
-            ("hit", directory.ino, who.uid, ino), lambda number: HitFile(number, hit, rank)
-        )
-        node.hit, node.rank = hit, rank
-        found_at = self._volume.catalogue.found_at
-        if not any(found_at(self._volume.tree.node(ino), directory.scope, Asker.of(who).identity)):
+        """Return the node of a hit; its name and thus its rank are part of its identity."""
+        name, hit = results.shown[rank - 1]
+        real = self._volume.tree.node(hit.ino)
+        if not any(self._volume.catalogue.found_at(real, directory.scope, asker.identity)):
             raise NotFound
-        self._mirror(node)
+        node = self._node(
+            ("hit", directory.ino, asker.identity, name, hit.ino),
+            lambda ino: HitFile(ino, hit, rank),
+        )
+        node.hit = hit
         return node
 
     def _text(
-        self, directory: QueryDirectory, results: ResultSet, name: bytes, who: Caller
+        self, directory: QueryDirectory, results: ResultSet, name: bytes, asker: Asker
     ) -> VirtualNode:
         text = results.jsonl() if name.endswith(b".jsonl") else results.text()
-        node: ResultText = self._node(
-            ("text", directory.ino, name, who.uid),
-            lambda ino: ResultText(ino, who.uid, who.gid, text),
+        node = self._node(
+            ("text", directory.ino, name, asker.identity),
+            lambda ino: ResultText(ino, asker.actor.uid, asker.actor.gid, text),
         )
         node.text, node.size = text, len(text)
         return self._given(node)
 
-    def _link(
-        self, directory: LinksDirectory, results: ResultSet, name: bytes, who: Caller
-    ) -> VirtualNode:
-        rank_hit = results.by_name.get(name)
-        if rank_hit is None:
+    def _link(self, directory: LinksDirectory, results: ResultSet, name: bytes) -> VirtualNode:
+        rank = results.ranks.get(name)
+        if rank is None:
             raise NotFound
-        return self._given(self._link_node(directory, name, rank_hit[1].path, who))
+        return self._given(self._link_node(directory, results, rank))
 
-    def _link_node(
-        self, directory: LinksDirectory, name: bytes, path: bytes, who: Caller
-    ) -> VirtualNode:
-        above = len(directory.of.segments) + 2  # the segments, `.search` and `.links`
-        made: VirtualNode = self._node(
-            ("link", directory.ino, name, path, who.uid),
-            lambda ino: LinkTo(ino, b"../" * above + path, self._owner),
+    def _link_node(self, directory: LinksDirectory, results: ResultSet, rank: int) -> VirtualNode:
+        name, hit = results.shown[rank - 1]
+        target = b"../" * (directory.of.depth + 1) + hit.path
+        return self._node(
+            ("link", directory.ino, name, target), lambda ino: LinkTo(ino, target, self._owner)
         )
-        return made
 
-    # -- saved queries -------------------------------------------------------------------------
+    # -- saved queries and private vectors -----------------------------------------------------
 
-    def _saved(self, directory: SavedDirectory, name: bytes) -> QueryDirectory:
-        saved = self._volume.tree.xattrs(self._volume.tree.node(directory.scope))
-        text = saved.get(SAVED_PREFIX + name)
-        if text is None:
-            raise NotFound
-        segments = tuple(part for part in text.split(b"/") if part)
-        return self._query(directory.scope, segments, directory.ino)
+    def _saved_query(self, directory: SavedDirectory, name: bytes) -> SavedQuery:
+        segments = segments_of(self._saved.text(directory.scope, name))
+        owner = directory.uid, directory.gid
+        node = self._node(
+            ("saved query", directory.ino, name),
+            lambda ino: SavedQuery(ino, owner, directory.ino, directory.scope, name),
+        )
+        node.segments = segments
+        return node
+
+    def _private_vector(self, name: bytes, who: Caller) -> PrivateVector:
+        key = name.decode("utf-8", "replace")
+        size = len(self._vectors.get(who.uid, key))
+        node = self._node(
+            ("vector", who.uid, key), lambda ino: PrivateVector(ino, who.uid, who.gid, key)
+        )
+        node.size = size
+        return node
 
     def make_directory(self, parent: Inode, name: bytes, who: Caller) -> Any:
         """Save a query: its name is its text."""
         directory = self.directory(parent)
         if not isinstance(directory, SavedDirectory) or name[:1] == b".":
             raise NotPermitted("a search directory")
-        real = self._volume.tree.node(directory.scope)
-        if who.uid not in {0, real.uid}:
-            raise AccessDenied("only the owner of a directory saves queries there")
-        grammar.parse((name,), self._now_ns())
-        self._volume.attributes.set_hidden(real, SAVED_PREFIX + name, name, who)
-        return self._given(self._saved(directory, name))
+        self._saved.make(directory.scope, name, who)
+        return self._given(self._saved_query(directory, name))
 
     def remove(self, parent: Inode, name: bytes, who: Caller) -> None:
         """Forget a saved query, or a private vector."""
         directory = self.directory(parent)
         if isinstance(directory, VectorsDirectory):
             self._vectors.remove(who.uid, name.decode("utf-8", "replace"))
-            return
-        if not isinstance(directory, SavedDirectory):
+        elif isinstance(directory, SavedDirectory):
+            self._saved.forget(directory.scope, name, who)
+        else:
             raise NotPermitted("a hit cannot be removed")
-        real = self._volume.tree.node(directory.scope)
-        if who.uid not in {0, real.uid}:
-            raise AccessDenied("only the owner of a directory forgets its queries")
-        try:
-            self._volume.attributes.set_hidden(real, SAVED_PREFIX + name, None, who)
-        except NoAttribute:
-            raise NotFound from None
-
-    # -- private vectors -----------------------------------------------------------------------
-
-    def _vector_file(self, directory: VirtualDirectory, name: bytes, who: Caller) -> VirtualNode:
-        key = name.decode("utf-8", "replace")
-        size = len(self._vectors.get(who.uid, key))
-        node: VirtualNode = self._node(
-            ("vector", who.uid, name),
-            lambda ino: VirtualNode(ino, stat.S_IFREG | 0o600, who.uid, who.gid),
-        )
-        node.size = size
-        return node
 
     def create(self, parent: Inode, name: bytes, who: Caller) -> tuple[VirtualNode, Any]:
         """Make a private vector: copy a .npy, raw float32 or JSON there."""
         directory = self.directory(parent)
-        if not isinstance(directory, VectorsDirectory):
+        if not isinstance(directory, VectorsDirectory) or name[:1] == b".":
             raise NotPermitted("a search directory")
         opened = self._vectors.create(who.uid, name.decode("utf-8", "replace"))
-        return self._given(self._vector_file(directory, name, who)), opened
+        return self._given(self._private_vector(name, who)), opened
 
     # -- contents ------------------------------------------------------------------------------
 
     def open(self, ino: Inode, flags: int, who: Caller) -> Any:
         """Open a hit, which is its file, or a text."""
         node = self.node(ino)
+        writing = bool(flags & ACCESS_MODE)
         if isinstance(node, HitFile):
             return self._open_real(node.hit.ino, flags, who)
         if isinstance(node, NewFile):
             return NewQuery(self._asking, node.scope, Asker.of(who), self._now_ns)
-        if isinstance(node, ResultText):
-            if flags & ACCESS_MODE:
-                raise AccessDenied("results are read-only")
-            return Text(node.text)
-        key = self._key_of[ino]
-        return self._vectors.open(
-            who.uid, key[2].decode("utf-8", "replace"), writing=bool(flags & ACCESS_MODE)
-        )
+        if isinstance(node, PrivateVector):
+            return self._vectors.open(who.uid, node.name, writing=writing)
+        if isinstance(node, SavedText):
+            saved, actor = node.of, Asker.of(who).actor
+            text = b"" if writing and not flags & APPEND_FLAG else self._text_of(saved)
+            return QueryText(self._saved, saved.scope, saved.name, actor, begins=text)
+        if not isinstance(node, ResultText) or writing:
+            raise AccessDenied("results are read-only")
+        return Text(node.text)
+
+    def _text_of(self, saved: SavedQuery) -> bytes:
+        return self._saved.text(saved.scope, saved.name) + b"\n"
 
     def write(self, opened: Any, offset: int, data: bytes) -> Any:
-        """Write a query into `.new`, or a private vector."""
-        if isinstance(opened, NewQuery | VectorFile):
+        """Write a query into `.new` or `.query`, or a private vector."""
+        if isinstance(opened, NewQuery | VectorFile | QueryText):
             return opened.write(offset, data)
         raise AccessDenied("read-only")
 
     def open_directory(self, ino: Inode, who: Caller) -> Any:
-        """Open a directory: a query is run."""
+        """Open a directory; it is when a query's is read that it is run."""
         directory = self.directory(ino)
         if isinstance(directory, SavedDirectory):
-            saved = self._volume.tree.xattrs(self._volume.tree.node(directory.scope))
-            names = [
-                key.removeprefix(SAVED_PREFIX) for key in saved if key.startswith(SAVED_PREFIX)
-            ]
+            names = self._saved.names(directory.scope)
             return self._listing(
-                directory, [(name, self._saved(directory, name)) for name in names]
+                directory, [(name, self._saved_query(directory, name)) for name in names]
             )
         if isinstance(directory, VectorsDirectory):
             names = [name.encode() for name in self._vectors.names(who.uid)]
             return self._listing(
-                directory, [(name, self._vector_file(directory, name, who)) for name in names]
+                directory, [(name, self._private_vector(name, who)) for name in names]
             )
         query = directory.of if isinstance(directory, LinksDirectory) else directory
         if not isinstance(query, QueryDirectory) or not query.segments:
             return self._listing(directory, [])
-        asker = Asker.of(who)
-        question = Question(asker.identity, query.scope, query.segments)
-        return then(
-            self._asking.ask(question, asker.actor),
-            lambda results: self._listed(directory, results, who),
-        )
+        if isinstance(query, SavedQuery):
+            query.segments = segments_of(self._saved.text(query.scope, query.name))
+        return self._results(directory, query, Asker.of(who))
 
-    def _listed(self, directory: VirtualDirectory, results: ResultSet, who: Caller) -> Listing:
-        entries: list[tuple[bytes, VirtualNode]] = []
-        for rank, (name, hit) in enumerate(results.shown, 1):
+    def _results(
+        self, directory: VirtualDirectory, query: QueryDirectory, asker: Asker
+    ) -> ResultListing:
+        def node(results: ResultSet, rank: int) -> VirtualNode:
             if isinstance(directory, LinksDirectory):
-                entries.append((name, self._link_node(directory, name, hit.path, who)))
-            elif isinstance(directory, QueryDirectory):
-                entries.append((name, self._hit_node(directory, rank, hit.ino, results, who)))
-        return self._listing(directory, entries)
+                return self._link_node(directory, results, rank)
+            return self._hit_node(query, results, rank, asker)
+
+        question, unused = _question(query, asker), self._numbers.drop_unused
+        return ResultListing(self, directory, self._asking, question, asker, node, unused)
 
     def _listing(
-        self, directory: VirtualDirectory, entries: list[tuple[bytes, VirtualNode]]
+        self, directory: VirtualDirectory, entries: Iterable[tuple[bytes, VirtualNode]]
     ) -> Listing:
         return Listing(self, [(b".", directory), *entries])
 
     def release(self, opened: Any) -> None:
         """Close; nodes that were listed and that nobody took go."""
-        if isinstance(opened, Listing):
+        if isinstance(opened, ResultListing):
+            opened.close()
+        elif isinstance(opened, Listing):
             for _, node in opened.entries[1:]:
-                if node.ino not in self._references:
-                    self._drop(node.ino)
+                self._numbers.drop_unused(node.ino)
 
     # -- attributes ----------------------------------------------------------------------------
 
@@ -438,22 +410,23 @@ class SearchTree(VirtualTree):
             if rest != Attributes():
                 self._volume.attributes.set(real, rest, who)
             return self.fresh(node)
-        key = self._key_of.get(ino)
-        if (key is not None and key[0] == "vector") or isinstance(node, NewFile):
+        if isinstance(node, PrivateVector | NewFile | SavedText):
             return self.fresh(node)
         raise NotPermitted("a search directory")
+
+    def stands_for(self, ino: Inode) -> Inode | None:
+        """Return the file that a hit is."""
+        node = self.node(ino)
+        return node.hit.ino if isinstance(node, HitFile) else None
 
     def get_xattr(self, ino: Inode, name: bytes, who: Caller) -> bytes:
         """Return what a hit says of itself, or what its file does."""
         node = self.node(ino)
         if not isinstance(node, HitFile):
             raise NoAttribute
-        told = {
-            b"user.vexfs.path": node.hit.path,
-            b"user.vexfs.score": b"%.6f" % node.hit.score,
-            b"user.vexfs.rank": b"%d" % node.rank,
-        }
-        if node.hit.distance is not None:
-            told[b"user.vexfs.distance"] = b"%.6f" % node.hit.distance
-        value = told.get(name)
-        return value if value is not None else self._volume.get_xattr(node.hit.ino, name)
+        told = node.told(name)
+        return told if told is not None else self._volume.get_xattr(node.hit.ino, name)
+
+
+def _question(directory: QueryDirectory, asker: Asker) -> Question:
+    return Question(asker.identity, directory.scope, directory.segments)
