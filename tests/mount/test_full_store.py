@@ -221,6 +221,7 @@ def test_a_disk_without_any_space_is_told_and_does_no_harm(
 @on_both
 def test_every_call_on_a_full_disk_works_or_says_so(volume: MountedVolume, disk: Path) -> None:
     """Names alone fill the disk as well; nothing turns read-only by it, and nothing hangs."""
+    sync(volume.path)
     fill(disk / "ballast")
     made = 0
     with refused(errno.ENOSPC):

@@ -77,10 +77,14 @@ class MountedVolume:
 
     def stop(self) -> None:
         """Unmount; the daemon must end with status 0 and leave a log without warnings."""
-        subprocess.run(["fusermount3", "-u", str(self.path)], check=True)
+        self.unmount()
         status = self._reap()
         assert status == 0, f"the daemon ended with {status}\n{self._tail()}"
         self.assert_quiet()
+
+    def unmount(self) -> None:
+        """Unmount from outside; the daemon goes on to its end."""
+        subprocess.run(["fusermount3", "-u", str(self.path)], check=True)
 
     def ended(self) -> int:
         """Wait for a daemon that ends by itself; its exit status."""

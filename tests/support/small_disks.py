@@ -14,7 +14,7 @@ from vexfs_fuse.units import MIB
 Kind = Literal["tmpfs", "ext4"]
 
 DISK_BYTES: Final = 64 * MIB
-_CHUNK_BYTES: Final = MIB
+_BLOCK_BYTES: Final = 4_096
 
 _EXT4_IOC_SHUTDOWN: Final = 0x8004587D  # _IOR('X', 125, __u32), see fs/ext4/ext4.h
 _NO_LOG_FLUSH: Final = 2
@@ -44,7 +44,7 @@ class PowerDisk:
         self._image = path.with_suffix(".image")
         self._image.touch()
         os.truncate(self._image, size)
-        command = ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0", self._image]
+        command = ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0", str(self._image)]
         subprocess.run(command, check=True, capture_output=True)
         path.mkdir()
         self._mount()
@@ -91,15 +91,16 @@ def free_bytes(directory: Path) -> int:
     return space.f_bavail * space.f_frsize
 
 
-def fill(path: Path, chunk_bytes: int = _CHUNK_BYTES) -> int:
-    """Write one file until the disk is full, in ever smaller pieces; its size in bytes."""
-    size = 0
-    with path.open("wb", buffering=0) as file:
-        while chunk_bytes:
+def fill(path: Path) -> None:
+    """Take all that is left of the disk, at once, with one file."""
+    size, more = 0, free_bytes(path.parent)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        while more >= _BLOCK_BYTES:
             try:
-                written = file.write(bytes(chunk_bytes))
-                os.fsync(file.fileno())
-                size += written
+                os.posix_fallocate(descriptor, size, more)
+                size += more
             except OSError:
-                chunk_bytes //= 2
-    return size
+                more //= 2
+    finally:
+        os.close(descriptor)

@@ -83,7 +83,9 @@ class Worker:
 
 def _is_of_the_dead(failure: BaseException) -> bool:
     if isinstance(failure, sqlite3.Error):
-        return failure.sqlite_errorname.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY"))
+        return failure.sqlite_errorname.startswith(
+            ("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
+        )
     return isinstance(failure, OSError) and failure.errno in GONE
 
 

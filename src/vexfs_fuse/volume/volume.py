@@ -436,12 +436,21 @@ class Volume:
             if self.failure is None:
                 self.writer.note(ROOT, Unmounted())
                 self.commit_all()
+            if self.contents.dirty_bytes:
+                self._tell_what_is_lost()
         finally:
             self.view.close()
             self.journal.close()
             self.segments.close()
             for release in self.on_close:
                 release()
+
+
+    def _tell_what_is_lost(self) -> None:
+        """Say that something was accepted and is gone now, although nobody asks any more."""
+        lost = f"{self.contents.dirty_bytes} bytes of contents could not be written"
+        log.error("%s", lost)
+        self.refuse_changes(lost)
 
 
 def _told(error: VexfsError | None) -> None:
