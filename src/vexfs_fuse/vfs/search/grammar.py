@@ -17,6 +17,7 @@ K_MAX: Final = 10_000
 SEGMENTS_MAX: Final = 32
 """Segments of one path: more is a loop, not a question."""
 
+_HIT: Final = re.compile(rb"\d{3,}-")
 _TEMPORARY: Final = re.compile(rb"(sed|tmp)(?=.*[0-9A-Z])\w{6,8}")
 
 MODES: Final = ("hybrid", "vector", "text", "exact")
@@ -74,12 +75,18 @@ def decode(segment: bytes) -> bytes:
 
 
 def encode(text: bytes) -> bytes:
-    """Return text as a segment: slashes and percent signs encoded, options and dots made plain text."""
-    encoded = text.replace(b"%", b"%25").replace(b"/", b"%2F")
+    """Return the segment that asks for a text, whatever the text looks like; it must not be empty."""
+    encoded = text.replace(b"%", b"%25").replace(b"/", b"%2F").replace(b"\0", b"%00")
     key, equals, _ = encoded.partition(b"=")
-    if encoded.startswith(b".") or (equals and key.decode("ascii", "replace") in _OPTIONS):
+    is_option = equals and key.decode("ascii", "replace") in _OPTIONS
+    if is_option or encoded.startswith(b".") or is_hit(encoded) or is_temporary(encoded):
         return b"text=" + encoded
     return encoded
+
+
+def is_hit(name: bytes) -> bool:
+    """Whether a name is one that hits have."""
+    return _HIT.match(name) is not None
 
 
 def _text(value: bytes) -> str:

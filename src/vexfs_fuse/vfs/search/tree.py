@@ -4,7 +4,6 @@ Looking up a segment runs nothing and remembers nothing but the name.  A search 
 directory is read, or when one of its hits is looked up.
 """
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
@@ -49,8 +48,6 @@ APPEND_FLAG: Final = 0o2000  # O_APPEND
 NAME: Final = b".search"
 
 N = TypeVar("N", bound=VirtualNode)
-
-_HIT: Final = re.compile(rb"\d{3,}-")
 
 
 def _nobody_counts(plan: str, space: str, took_ns: int) -> None:
@@ -162,7 +159,7 @@ class SearchTree(VirtualTree):
     def _lookup_in_query(self, directory: QueryDirectory, name: bytes, who: Caller) -> Any:
         if name[:1] == b".":
             return self._lookup_reserved(directory, name, who)
-        if directory.segments and _HIT.match(name):
+        if directory.segments and grammar.is_hit(name):
             return self._with_hit(
                 directory, who, lambda results: self._hit(directory, results, name, who)
             )
