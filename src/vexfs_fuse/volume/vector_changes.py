@@ -42,6 +42,7 @@ COMPANIONS: Final = (b"dim", SPACE, b"model", b"origin", b"stale")
 
 USER, AUTO = 0, 1
 ORIGINS: Final = (b"user", b"auto")
+MODEL_BYTES_MAX: Final = 255
 _SPACE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -194,11 +195,7 @@ class VectorChanges:
         """
         if name in self._vectors.spaces:
             raise Exists(f"space {name}")
-        if not _SPACE_NAME.fullmatch(name):
-            raise InvalidArgument("a space's name has up to 64 letters, digits, - and _")
-        if not 1 <= dim <= DIMENSIONS_MAX:
-            raise InvalidArgument(f"a space has 1 to {DIMENSIONS_MAX} dimensions")
-        Metric.named(metric)
+        check_space(name, dim, metric, model)
         self._writer.admit()
         change = SpaceCreated(self._vectors.next_number, name, dim, metric, model)
         self._writer.commit(_NO_INODE, change, who)
@@ -225,6 +222,17 @@ def attribute(space: str) -> bytes:
     """Return the extended attribute that holds a file's vector in a space."""
     suffix = b"" if space == DEFAULT_SPACE else b"." + space.encode()
     return PREFIX + VECTOR + suffix
+
+
+def check_space(name: str, dim: int, metric: str, model: str) -> None:
+    """Raise `InvalidArgument` unless there can be such a space."""
+    if not _SPACE_NAME.fullmatch(name):
+        raise InvalidArgument("a space's name has up to 64 letters, digits, - and _")
+    if not 1 <= dim <= DIMENSIONS_MAX:
+        raise InvalidArgument(f"a space has 1 to {DIMENSIONS_MAX} dimensions, not {dim}")
+    if len(model.split()) > 1 or len(model.encode()) > MODEL_BYTES_MAX:
+        raise InvalidArgument(f"a model's name has up to {MODEL_BYTES_MAX} bytes and no blanks")
+    Metric.named(metric)
 
 
 def specification(dim: int, metric: str, model: str) -> str:

@@ -1,0 +1,54 @@
+"""A search in a volume that is open and not mounted: all of its slow work is done at once."""
+
+import json
+import os
+from typing import Any
+
+from vexfs_fuse.errors import NotFound
+from vexfs_fuse.pending import Pending
+from vexfs_fuse.tree.node import Node
+from vexfs_fuse.units import ROOT
+from vexfs_fuse.vectors.codec import parse as parse_vector
+from vexfs_fuse.vfs.search import grammar
+from vexfs_fuse.vfs.search.asking import Asker, Asking
+from vexfs_fuse.vfs.search.results import ResultSet
+from vexfs_fuse.volume.catalogue import Identity
+from vexfs_fuse.volume.volume import Volume
+from vexfs_fuse.volume.writer import Actor
+
+
+def search(
+    volume: Volume, segments: tuple[bytes, ...], directory: str, value: bytes | None
+) -> list[dict[str, Any]]:
+    """Return the header and the hits of a search below a directory of the volume.
+
+    Raises
+    ------
+    InvalidArgument, NoAttribute, NotFound
+    """
+    scope = _directory(volume, directory)
+    asking = Asking(volume, _no_private_vector, lambda plan, space, took_ns: None)
+    query = grammar.parse(segments, volume.clock.now_ns())
+    raw = None if value is None else parse_vector(value, None)
+    answer = asking.answer(query, segments, scope.ino, _asker(), raw)
+    while isinstance(answer, Pending):
+        answer = answer.resume(answer.work())
+    results = ResultSet(query, segments, scope.ino, answer)
+    return [json.loads(line) for line in results.jsonl().splitlines()]
+
+
+def _asker() -> Asker:
+    groups = frozenset({os.getgid(), *os.getgroups()}) if os.getuid() else frozenset()
+    return Asker(Identity(os.getuid(), groups), Actor(os.getuid(), os.getgid(), os.getpid()))
+
+
+def _directory(volume: Volume, path: str) -> Node:
+    node = volume.tree.node(ROOT)
+    for name in os.fsencode(path).split(b"/"):
+        if name not in {b"", b"."}:
+            node = volume.names.find(node.ino, name)
+    return volume.names.directory(node.ino)
+
+
+def _no_private_vector(uid: int, name: str) -> bytes:
+    raise NotFound(f"vec={name}")

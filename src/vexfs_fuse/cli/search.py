@@ -1,0 +1,218 @@
+"""`vexfs search`: asks for files, by words or by a vector, and prints rank, score and path."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from vexfs_fuse.cli import mounted
+from vexfs_fuse.cli.command import Command
+from vexfs_fuse.cli.options import add_store
+from vexfs_fuse.errors import InvalidArgument, NoAttribute, VexfsError
+
+FILTERS: Final = (
+    ("ext", "EXT", "extensions: md or md,txt"),
+    ("type", "TYPE", "a MIME type: text/markdown or image/*"),
+    ("name", "GLOB", "names that match: report-*.pdf"),
+    ("since", "WHEN", "changed since: 7d or 2026-01-31"),
+    ("until", "WHEN", "changed until"),
+    ("size", "SIZE", "sizes: >1M, <=64K"),
+    ("has", "WORD", "what must be there"),
+    ("not", "WORD", "what must not be there"),
+    ("xattr", "NAME:VALUE", "an extended attribute"),
+    ("min", "SCORE", "the least score"),
+    ("mode", "MODE", "hybrid, vector, text or exact"),
+)
+"""Options of the path grammar that are flags here, and may be there several times."""
+
+
+class Verdict(IntEnum):
+    """Exit codes, as those of grep(1)."""
+
+    HIT = 0
+    NONE = 1
+    FAILED = 2
+
+
+class Wanted(NamedTuple):
+    """What is asked, of which directory."""
+
+    fields: dict[str, Any]
+    directory: str
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "words",
+        metavar="TEXT",
+        nargs="*",
+        help="words to search for, one argument, unless --like or --vector asks; then DIR, where to"
+        " search: the current directory",
+    )
+    vector = parser.add_mutually_exclusive_group()
+    vector.add_argument("--like", metavar="FILE", help="files whose vectors are near this file's")
+    vector.add_argument(
+        "--vector",
+        metavar="FILE",
+        help="near this vector: .npy, raw float32 or JSON; - is standard input",
+    )
+    parser.add_argument("--space", metavar="NAME", help="which vector space")
+    parser.add_argument("-k", metavar="N", type=int, default=10, help="so many hits")
+    parser.add_argument(
+        "--json", action="store_true", help="print a header and the hits as JSON lines"
+    )
+    group = parser.add_argument_group("filters")
+    for name, metavar, text in FILTERS:
+        group.add_argument(f"--{name}", metavar=metavar, action="append", help=text)
+    add_store(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Search, and print what is found."""
+    try:
+        wanted = _wanted(arguments)
+        if arguments.option_store is None:
+            header, *hits = _through_mount(wanted, arguments)
+        else:
+            header, *hits = _beside_mount(wanted, arguments)
+    except (VexfsError, OSError) as error:
+        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
+        print(f"vexfs: {said}", file=sys.stderr)
+        return Verdict.FAILED
+    found = _json_lines(header, hits) if arguments.json else _lines(hits, wanted.directory)
+    for line in found:
+        sys.stdout.buffer.write(os.fsencode(line) + b"\n")
+    sys.stdout.buffer.flush()
+    return Verdict.HIT if hits else Verdict.NONE
+
+
+def _wanted(arguments: argparse.Namespace) -> Wanted:
+    """Return what the arguments ask.
+
+    Raises
+    ------
+    InvalidArgument
+    """
+    from vexfs_fuse.vfs.search.grammar import parse
+
+    by_vector = arguments.like is not None or arguments.vector is not None
+    words = list(arguments.words)
+    fields: dict[str, Any] = {
+        name: getattr(arguments, name) for name, _, _ in FILTERS if getattr(arguments, name)
+    }
+    if words and (not by_vector or len(words) == 2):
+        fields["text"] = words.pop(0)
+    if len(words) > 1:
+        raise InvalidArgument("quote the words, so that they are one argument")
+    fields["k"] = arguments.k
+    if arguments.space is not None:
+        fields["space"] = arguments.space
+    if not by_vector and "text" not in fields and len(fields) == 1:
+        raise InvalidArgument("search for what?")
+    parse(tuple(_segments(fields)), 0)  # which says in words what a mount can tell by a number only
+    return Wanted(fields, words[0] if words else ".")
+
+
+def _segments(fields: dict[str, Any]) -> Iterator[bytes]:
+    for key, value in fields.items():
+        for each in value if isinstance(value, list) else [value]:
+            yield f"{key}={each}".encode().replace(b"%", b"%25")
+
+
+def _through_mount(wanted: Wanted, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    directory = Path(wanted.directory)
+    mounted.volume_at(directory)
+    fields = dict(wanted.fields)
+    if arguments.vector is not None:
+        fields["vector"] = _vector(arguments, directory)
+    elif arguments.like is not None:
+        fields |= _like(Path(arguments.like), directory, arguments.space or "default")
+    try:
+        return _asked(directory, fields)
+    except OSError as error:
+        if error.errno == NoAttribute.errno:
+            raise NoAttribute(f"no vectors in space {arguments.space or 'default'}") from None
+        raise
+
+
+def _asked(directory: Path, fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """Write a query into `.search/.new`, and read the answer."""
+    descriptor = os.open(directory / ".search/.new", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        with open(descriptor, "r+b", buffering=0, closefd=False) as query:
+            data = memoryview(json.dumps(fields).encode())
+            while data:
+                data = data[query.write(data) :]
+            return [json.loads(line) for line in query.readall().splitlines()]
+    finally:
+        os.close(descriptor)
+
+
+def _vector(arguments: argparse.Namespace, directory: Path) -> list[float]:
+    from vexfs_fuse.cli import vectors
+
+    known = vectors.space_at(directory, arguments.space or "default")
+    value = vectors.read_value(arguments.vector)
+    numbers: list[float] = vectors.checked(value, known).tolist()
+    return numbers
+
+
+def _like(file: Path, directory: Path, space: str) -> dict[str, Any]:
+    """Return the field that asks for what is like a file: its path, or from elsewhere its vector."""
+    from vexfs_fuse.cli import vectors
+
+    vector = vectors.vector_at(file, space)
+    whole, scope = file.resolve(), directory.resolve()
+    if whole.is_relative_to(scope):
+        return {"like": str(whole.relative_to(scope))}
+    return {"vector": vector.tolist()}
+
+
+def _beside_mount(wanted: Wanted, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Search a store that is not mounted; paths are those within the volume."""
+    from vexfs_fuse.cli.at_rest import search
+    from vexfs_fuse.cli.space import opened
+
+    segments = [*_segments(wanted.fields)]
+    if arguments.like is not None:
+        segments.append(
+            b"like=" + os.fsencode(arguments.like).replace(b"%", b"%25").replace(b"@", b"%40")
+        )
+    value = None
+    if arguments.vector is not None:
+        from vexfs_fuse.cli import vectors
+
+        value = vectors.read_value(arguments.vector)
+    with opened(arguments, read_only=True) as volume:
+        return search(volume, tuple(segments), wanted.directory, value)
+
+
+def _lines(hits: list[dict[str, Any]], directory: str) -> Iterator[str]:
+    for hit in hits:
+        stale = "  (stale)" if hit["stale"] else ""
+        path = os.path.normpath(os.path.join(directory, hit["path"]))
+        yield f"{hit['rank']:>4}  {hit['score']:8.4f}  {path}{stale}"
+
+
+def _json_lines(header: dict[str, Any], hits: list[dict[str, Any]]) -> Iterator[str]:
+    for each in (header, *hits):
+        yield json.dumps(each)
+
+
+COMMAND = Command(
+    "search",
+    "Search for files, by words in their names or by vectors.",
+    """
+    vexfs search "log rotation" /mnt/vex/notes
+    vexfs search --like photo.jpg -k 20 /mnt/vex/photos
+    vexfs search --vector query.npy --space clip --ext jpg,png --since 30d /mnt/vex
+    vexfs search --vector query.npy --json --store /srv/notes
+    """,
+    _add_arguments,
+    run,
+    "0 something was found, 1 nothing was, 2 wrong usage or failed (standard error says why)",
+)
