@@ -86,7 +86,8 @@ def problems_of(config: Config) -> list[str]:
     except (StoreDamaged, CorruptData) as error:
         return [str(error)]
     try:
-        return check(volume, progress=progress.share)
+        damage = [volume.failure] if volume.failure is not None and not config.ro else []
+        return damage + check(volume, progress=progress.share)
     finally:
         progress.done()
         volume.close()

@@ -12,7 +12,14 @@ from typing import Any, Final, NamedTuple
 from vexfs_fuse import __version__
 from vexfs_fuse.clock import Clock, SystemClock
 from vexfs_fuse.config import Config
-from vexfs_fuse.errors import CorruptData, StoreDamaged, StoreLocked, StoreTooNew, VexfsError
+from vexfs_fuse.errors import (
+    CorruptData,
+    NotFound,
+    StoreDamaged,
+    StoreLocked,
+    StoreTooNew,
+    VexfsError,
+)
 from vexfs_fuse.storage.disk import Disk, LocalDisk
 from vexfs_fuse.storage.journal import Entry, Journal
 from vexfs_fuse.storage.journal_files import unreadable_tail
@@ -52,8 +59,12 @@ def open_volume(store: Path, config: Config, clock: Clock | None = None) -> Volu
     Raises
     ------
     StoreLocked, StoreTooNew, StoreDamaged, NoSpace, AccessDenied
+    NotFound
+        The options say read-only, and there is no volume.
     """
     clock = clock or SystemClock()
+    if config.ro and not (store / IDENTITY).exists():
+        raise NotFound(f"{store} holds no volume, and none is made for reading only")
     store.mkdir(parents=True, exist_ok=True, mode=0o700)
     unlock = lock_store(store)
     try:
@@ -92,6 +103,8 @@ def assemble(disk: Disk, view: State, identity: Identity, config: Config, clock:
     volume.applier.next_inode = Inode(max(view.last_inode, ROOT) + 1)
     volume.applier.vectors.load()
     damage = damage or replay(volume)
+    if volume.logged_lsn and not _has_root(volume):
+        raise StoreDamaged(f"there is no root directory: {damage or 'its row is missing'}")
     if damage is not None:
         volume.refuse_changes(str(damage))
         log.error("the volume is read-only: %s", damage)
@@ -106,6 +119,14 @@ def assemble(disk: Disk, view: State, identity: Identity, config: Config, clock:
     volume.writer.note(ROOT, Mounted(__version__, False), mounter)
     volume.purge_orphans()
     return volume
+
+
+def _has_root(volume: Volume) -> bool:
+    try:
+        volume.tree.node(ROOT)
+    except NotFound:
+        return False
+    return True
 
 
 def _open_journal(

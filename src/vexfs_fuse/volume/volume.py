@@ -445,7 +445,6 @@ class Volume:
             for release in self.on_close:
                 release()
 
-
     def _tell_what_is_lost(self) -> None:
         """Say that something was accepted and is gone now, although nobody asks any more."""
         lost = f"{self.contents.dirty_bytes} bytes of contents could not be written"
