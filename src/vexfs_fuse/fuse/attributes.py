@@ -48,6 +48,8 @@ class Attributes:
 
         Most files change before anybody asks for their attributes, so none are made to be kept.
         """
+        if self._is_virtual(entry.ino):
+            return self.of(entry)
         wire = self._newborn
         wire.st_ino = entry.ino
         wire.st_mode = entry.mode

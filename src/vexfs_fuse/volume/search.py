@@ -6,7 +6,7 @@ candidates.  Knows no paths of queries and no directories of results; that is `v
 
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,14 @@ STEP_FILES: Final = 64
 """Files between two looks at the clock."""
 
 Stamp = tuple[int, int, Space]
+
+
+class Target(NamedTuple):
+    """What the hits are to be near to, and the file that shall not be among them."""
+
+    vector: Floats
+    space: Space
+    exclude: Inode | None
 
 
 class Search:
@@ -70,28 +78,27 @@ class Search:
             raise NoAttribute(f"no vectors in space {name}")
         return space
 
-    def nearest(
-        self,
-        query: Query,
-        vector: Floats,
-        space_name: str,
-        scope: Inode,
-        who: Identity,
-        *,
-        exclude: Inode | None = None,
-    ) -> Outcome | Pending[Outcome]:
-        """Find the files whose vectors are nearest.
+    def target(self, vector: Any, space_name: str, exclude: Inode | None) -> Target:
+        """Return a vector as something to search for.
 
         Raises
         ------
         NoAttribute, InvalidArgument
         """
         space = self.space(space_name)
-        space.metric.check(finite(vector))
-        if len(vector) != space.dimensions:
+        wanted: Floats = np.ascontiguousarray(vector, np.float32)
+        space.metric.check(finite(wanted))
+        if len(wanted) != space.dimensions:
             raise InvalidArgument(
-                f"{len(vector)} dimensions, and space {space_name} has {space.dimensions}"
+                f"{len(wanted)} dimensions, and space {space_name} has {space.dimensions}"
             )
+        return Target(wanted, space, exclude)
+
+    def nearest(
+        self, query: Query, target: Target, scope: Inode, who: Identity
+    ) -> Outcome | Pending[Outcome]:
+        """Find the files whose vectors are nearest to what `target` made."""
+        vector, space, exclude = target
         mode = "exact" if query.mode == "exact" else "auto"
 
         def search(mask: Bools) -> Any:
@@ -104,9 +111,9 @@ class Search:
             return then(found, lambda found: outcome(found, count))
 
         def outcome(found: Hits, count: int) -> Outcome:
-            hits = self._hits(found, query, scope, who, space_name)
+            hits = self._hits(found, query, scope, who, space.name)
             recall = space.recall.recall
-            return Outcome(hits, found.plan, space_name, space.model, found.ef, count, recall)
+            return Outcome(hits, found.plan, space.name, space.model, found.ef, count, recall)
 
         answer: Outcome | Pending[Outcome] = then(
             in_slices(self._candidates(space, query, scope, who)), search

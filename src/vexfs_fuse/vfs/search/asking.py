@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from time import perf_counter_ns
 from typing import Any, Final, NamedTuple
 
-import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from vexfs_fuse.errors import InvalidArgument, NoAttribute
@@ -20,6 +19,7 @@ from vexfs_fuse.volume.changes import Searched
 from vexfs_fuse.volume.groups import supplementary
 from vexfs_fuse.volume.hits import Outcome
 from vexfs_fuse.volume.query import Query
+from vexfs_fuse.volume.search import Target
 from vexfs_fuse.volume.slices import then
 from vexfs_fuse.volume.vectors import DEFAULT_SPACE
 from vexfs_fuse.volume.volume import Volume
@@ -209,26 +209,37 @@ class Asking:
     def _answer(
         self, query: Query, scope: Inode, who: Identity, raw: Any
     ) -> Outcome | Pending[Outcome]:
+        target = self._target(query, scope, who, raw)
+        if target is None:
+            return self._volume.search.by_names(query, scope, who)
+        return self._volume.search.nearest(query, target, scope, who)
+
+    def check(self, question: Question) -> None:
+        """Refuse what cannot be searched for, without searching.
+
+        Raises
+        ------
+        InvalidArgument, NoAttribute, NotFound
+        """
+        query = grammar.parse(question.segments, self._volume.clock.now_ns())
+        self._target(query, question.scope, question.who, None)
+
+    def _target(self, query: Query, scope: Inode, who: Identity, raw: Any) -> Target | None:
+        """Return what the hits are to be near to, if to anything."""
+        vector, exclude = raw, None
+        if (raw is not None) + (query.like is not None) + (query.vec is not None) > 1:
+            raise InvalidArgument("one of like=, vec= and a vector")
         space = query.space or DEFAULT_SPACE
-        exclude: Inode | None = None
-        vector = raw
         if query.like is not None:
             node = self._like(query.like, scope, who)
             vector, exclude = self._volume.search.vector_of(node, space), node.ino
         elif query.vec is not None:
             vector = parse_vector(self._private_vector(who.uid, query.vec), None)
-        if vector is None:
-            if query.mode in {"vector", "exact"} or query.space is not None:
-                raise InvalidArgument("a search in a vector space needs like= or vec=")
-            return self._volume.search.by_names(query, scope, who)
-        return self._volume.search.nearest(
-            query,
-            np.ascontiguousarray(vector, np.float32),
-            space,
-            scope,
-            who,
-            exclude=exclude,
-        )
+        if vector is not None:
+            return self._volume.search.target(vector, space, exclude)
+        if query.mode in {"vector", "exact"} or query.space is not None:
+            raise InvalidArgument("a search in a vector space needs like= or vec=")
+        return None
 
     def _like(self, path: bytes, scope: Inode, who: Identity) -> Node:
         """Return the file that `like=` names, if the caller may read it."""

@@ -7,7 +7,7 @@ does with anything that is called HEAD.  Nodes are made as they are read, since 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from vexfs_fuse.errors import NotFound
+from vexfs_fuse.errors import NoAttribute, NotFound
 from vexfs_fuse.units import Inode
 from vexfs_fuse.vfs.search.asking import Asker, Asking, Question
 from vexfs_fuse.vfs.search.results import ResultSet
@@ -44,11 +44,14 @@ class ResultListing(Listing):
 
         Raises
         ------
-        InvalidArgument, NoAttribute, NotFound
+        InvalidArgument, NoAttribute
         """
         if self._results is not None:
             return self._after(self._results, cookie)
-        found = self._asking.ask(self._question, self._asker.actor)
+        try:
+            found = self._asking.ask(self._question, self._asker.actor)
+        except NotFound as gone:  # since it was opened; readdir(3) takes ENOENT for the end
+            raise NoAttribute(str(gone)) from None
         return then(found, lambda results: self._after(self._frozen(results), cookie))
 
     def _frozen(self, results: ResultSet) -> ResultSet:

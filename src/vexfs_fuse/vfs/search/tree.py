@@ -371,6 +371,7 @@ class SearchTree(VirtualTree):
             return self._hit_node(query, results, rank, asker)
 
         question, unused = _question(query, asker), self._numbers.drop_unused
+        self._asking.check(question)
         return ResultListing(self, directory, self._asking, question, asker, node, unused)
 
     def _listing(
