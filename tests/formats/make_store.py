@@ -206,7 +206,7 @@ class Maker:
         small, kept = self.names.find(ROOT, b"small"), self.names.find(ROOT, b"kept")
         vectors.set(small, b"user.vexfs.vector", b"[1, 0, 0]", ALICE)
         vectors.set(kept, b"user.vexfs.vector", b"[0, 1, 0]", ALICE)
-        vectors.create_space("distances", 2, "l2", "a model", ALICE)
+        vectors.create_space("distances", 2, "l2", "a-model", ALICE)
         vectors.set(small, b"user.vexfs.vector.distances", b"3 4", ALICE)
         vectors.set(kept, b"user.vexfs.vector.distances", b"6 8", ALICE)
         vectors.remove(kept, b"user.vexfs.vector.distances", ALICE)

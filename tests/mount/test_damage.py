@@ -1,7 +1,7 @@
 """Bits flip in the files of a store at rest: the mount answers rightly or EIO, and never ends.
 
 `VEXFS_DAMAGE_FLIPS` says how many bits flip in each kind of file, one at a time,
-`VEXFS_DAMAGE_SEED` repeats a run.
+`VEXFS_DAMAGE_SEED` says which bits, 0 that chance does.
 """
 
 import errno
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 FLIPS: Final = int(os.environ.get("VEXFS_DAMAGE_FLIPS", "4"))
 NIGHT_FLIPS: Final = int(os.environ.get("VEXFS_DAMAGE_FLIPS", "100"))
-SEED: Final = int(os.environ.get("VEXFS_DAMAGE_SEED", "0")) or random.SystemRandom().getrandbits(32)
+SEED: Final = int(os.environ.get("VEXFS_DAMAGE_SEED", "1")) or random.SystemRandom().getrandbits(32)
 
 DAMAGED: Final = "damaged"
 """Stands for what could not be told."""

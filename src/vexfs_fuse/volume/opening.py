@@ -216,12 +216,13 @@ def read_identity(store: Path) -> Identity | None:
     """
     try:
         fields: dict[str, Any] = json.loads((store / IDENTITY).read_text(encoding="utf-8"))
-        identity = Identity(int(fields["format"]), str(fields["volume"]), int(fields["created_ns"]))
+        volume = str(uuid.UUID(fields["volume"]))
+        identity = Identity(int(fields["format"]), volume, int(fields["created_ns"]))
     except FileNotFoundError:
         if any(entry.name not in {LOCK, f"{IDENTITY}.tmp"} for entry in store.iterdir()):
             raise StoreDamaged(f"{store} is not empty, and {IDENTITY} is missing") from None
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreDamaged(f"{IDENTITY}: {error}") from error
     if identity.format > FORMAT:
         raise StoreTooNew(f"revision {identity.format}, this program knows {FORMAT}")
