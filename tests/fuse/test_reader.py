@@ -177,6 +177,14 @@ async def test_only_a_vanished_request_is_passed_over(monkeypatch: pytest.Monkey
         await reader._serve_through_withdrawals(None, 1, 99)
 
 
+async def test_a_read_that_an_unmount_aborts_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def session_loop(*_: object) -> None:
+        raise ConnectionAbortedError
+
+    monkeypatch.setattr(reader, "_session_loop", session_loop)
+    await reader._serve_through_withdrawals(None, 1, 99)
+
+
 async def test_hybrid_is_what_runs_on_this_trio() -> None:
     try:
         assert await reader.install() is Way.HYBRID

@@ -19,7 +19,7 @@ from tests.support.small_disks import PowerDisk, power_disk
 from tests.support.workloads import workers
 from vexfs_fuse.units import MIB
 
-ROUNDS: Final = int(os.environ.get("VEXFS_CRASH_ROUNDS", "5"))
+ROUNDS: Final = int(os.environ.get("VEXFS_CRASH_ROUNDS", "4"))
 NIGHT_ROUNDS: Final = int(os.environ.get("VEXFS_CRASH_ROUNDS", "300"))
 SEED: Final = int(os.environ.get("VEXFS_CRASH_SEED", "0")) or random.SystemRandom().getrandbits(32)
 

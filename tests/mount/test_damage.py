@@ -24,7 +24,7 @@ from vexfs_fuse.units import KIB
 
 T = TypeVar("T")
 
-FLIPS: Final = int(os.environ.get("VEXFS_DAMAGE_FLIPS", "4"))
+FLIPS: Final = int(os.environ.get("VEXFS_DAMAGE_FLIPS", "2"))
 NIGHT_FLIPS: Final = int(os.environ.get("VEXFS_DAMAGE_FLIPS", "100"))
 SEED: Final = int(os.environ.get("VEXFS_DAMAGE_SEED", "1")) or random.SystemRandom().getrandbits(32)
 

@@ -128,6 +128,8 @@ async def _serve_through_withdrawals(nursery: Any, min_tasks: int, max_tasks: in
     A client that is killed takes its unread request back.  Blocking there would hold the whole
     process until somebody else asks for something; without blocking, pyfuse3 takes EAGAIN for the
     end.  (It leaves its buffer behind then; the moment is a microsecond long, so that few do.)
+    An unmount that comes while the kernel hands over a request aborts that read, see
+    fuse_dev_do_read(): the end, as ENODEV is, which libfuse knows for one.
     """
     while True:
         try:
@@ -135,6 +137,8 @@ async def _serve_through_withdrawals(nursery: Any, min_tasks: int, max_tasks: in
             return
         except BlockingIOError:
             continue
+        except ConnectionAbortedError:
+            return
 
 
 class _Turn:
