@@ -173,3 +173,21 @@ class MountFailed(VexfsError):
     """The volume cannot be mounted or unmounted there."""
 
     errno, http_status, sentence = errno.EIO, 500, "cannot mount or unmount"
+
+
+class ModelMissing(VexfsError):
+    """There is no model to make vectors of text with."""
+
+    errno, http_status, sentence = errno.ENODATA, 503, "no model for text is installed"
+
+
+class EmbedderFailed(VexfsError):
+    """The embedder gave no vectors, or none of the kind that it promised."""
+
+    errno, http_status, sentence = errno.EIO, 502, "the embedder failed"
+
+
+class ExtractionFailed(VexfsError):
+    """A file's text cannot be had; says why."""
+
+    errno, http_status, sentence = errno.EIO, 422, "the text cannot be extracted"
