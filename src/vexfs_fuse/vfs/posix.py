@@ -15,6 +15,7 @@ from vexfs_fuse.errors import (
     IsADirectory,
     NotADirectory,
     NotPermitted,
+    NotSupported,
 )
 from vexfs_fuse.pending import Durable
 from vexfs_fuse.tree.node import Node
@@ -289,7 +290,7 @@ class Vfs:
         """Return the file that a virtual one stands for, of which the kernel then keeps nothing."""
         real = self._virtual.of(ino).stands_for(ino)
         if real is None:
-            raise NotPermitted("a virtual file")
+            raise NotSupported("attributes of a virtual file")
         self.changed_behind(real)
         return real
 

@@ -36,7 +36,7 @@ class SavedQuery(QueryDirectory):
 
 
 class SavedDirectory(VirtualDirectory):
-    """`.saved`: the saved queries of a directory, whose owner has them."""
+    """`.saved`: the saved queries of a directory; it belongs to whoever owns that."""
 
     __slots__ = ("scope",)
 
@@ -46,13 +46,14 @@ class SavedDirectory(VirtualDirectory):
 
 
 class SavedText(VirtualNode):
-    """`.query` of a saved query."""
+    """`.query` of a saved query; it belongs to whoever owns the directory that was searched."""
 
-    __slots__ = ("of",)
+    __slots__ = ("of", "scope")
 
     def __init__(self, ino: Inode, of: SavedQuery) -> None:
         super().__init__(ino, stat.S_IFREG | 0o644, of.uid, of.gid)
         self.of = of
+        self.scope = of.scope
 
 
 class VectorsDirectory(VirtualDirectory):

@@ -9,8 +9,8 @@ import msgpack
 import numpy as np
 
 from vexfs_fuse.clock import Clock
-from vexfs_fuse.errors import FileTooBig, InvalidArgument, NotFound
-from vexfs_fuse.units import Inode
+from vexfs_fuse.errors import FileTooBig, InvalidArgument, NoSpace, NotFound
+from vexfs_fuse.units import MIB, Inode
 from vexfs_fuse.vectors.codec import parse as parse_vector
 from vexfs_fuse.vfs.search import grammar
 from vexfs_fuse.vfs.search.asking import Asker, Asking
@@ -21,9 +21,14 @@ from vexfs_fuse.volume.slices import then
 VECTORS_MAX: Final = 64
 """Private vectors of one user; the oldest goes."""
 
-VECTOR_BYTES_MAX: Final = 1 << 20
+VECTOR_BYTES_MAX: Final = MIB
+ALL_BYTES_MAX: Final = 64 * MIB
+"""Private vectors of all users together."""
+
 EXPIRES_S: Final = 3600.0
-QUERY_BYTES_MAX: Final = 1 << 20
+"""Age at which a private vector goes."""
+
+QUERY_BYTES_MAX: Final = MIB
 
 
 class _Vector(NamedTuple):
@@ -72,11 +77,24 @@ class PrivateVectors:
         mine[name] = _Vector(bytearray(), self._clock.monotonic_s())
         while len(mine) > VECTORS_MAX:
             mine.popitem(last=False)
-        return VectorFile(mine[name].buffer)
+        return self._file(mine[name].buffer)
+
+    def _file(self, buffer: bytearray) -> "VectorFile":
+        return VectorFile(buffer, self._make_room)
+
+    def _make_room(self, size: int) -> None:
+        """Refuse to keep more bytes than there may be, once what has expired is gone."""
+        for uid in list(self._vectors):
+            self._expire(uid)
+            if not self._vectors[uid]:
+                del self._vectors[uid]
+        kept = sum(len(each.buffer) for mine in self._vectors.values() for each in mine.values())
+        if kept + size > ALL_BYTES_MAX:
+            raise NoSpace("private vectors of all users")
 
     def open(self, uid: int, name: str, *, writing: bool) -> "VectorFile":
         """Open a vector; for writing, it begins anew."""
-        return self.create(uid, name) if writing else VectorFile(self._entry(uid, name).buffer)
+        return self.create(uid, name) if writing else self._file(self._entry(uid, name).buffer)
 
     def remove(self, uid: int, name: str) -> None:
         """Forget a vector.
@@ -92,8 +110,9 @@ class PrivateVectors:
 class VectorFile:
     """An open private vector."""
 
-    def __init__(self, buffer: bytearray) -> None:
+    def __init__(self, buffer: bytearray, make_room: Callable[[int], None]) -> None:
         self._buffer = buffer
+        self._make_room = make_room
 
     def read(self, offset: int, size: int) -> bytes:
         """Return at most `size` bytes from `offset`."""
@@ -104,12 +123,13 @@ class VectorFile:
 
         Raises
         ------
-        FileTooBig
+        FileTooBig, NoSpace
         """
         end = offset + len(data)
         if end > VECTOR_BYTES_MAX:
             raise FileTooBig
         if end > len(self._buffer):
+            self._make_room(end - len(self._buffer))
             self._buffer.extend(bytes(end - len(self._buffer)))
         self._buffer[offset:end] = data
         return len(data)
@@ -190,7 +210,7 @@ def _decode(query: bytes) -> tuple[dict[str, Any], Callable[[ResultSet], bytes]]
     if query[:1] == b"{":
         try:
             return json.loads(query), ResultSet.jsonl
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidArgument(f"not JSON: {error}") from error
     if 0x80 <= query[0] <= 0x8F or query[0] in {0xDE, 0xDF}:
         try:
@@ -213,7 +233,10 @@ def _segment(key: str, value: Any) -> bytes:
         raise InvalidArgument(
             f"{key} is no option; there are {', '.join(grammar.OPTION_NAMES)}, vector"
         )
-    text = f"{key}={value}".encode().replace(b"%", b"%25")
+    try:
+        text = f"{key}={value}".encode().replace(b"%", b"%25")
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(f"{key} is no text") from error
     return text.replace(b"@", b"%40") if key == "like" else text
 
 
@@ -221,5 +244,8 @@ def _vector(value: Any) -> Any:
     if isinstance(value, bytes):
         return parse_vector(value, None)
     if isinstance(value, list) and all(isinstance(number, int | float) for number in value):
-        return np.array(value, np.float32)
+        try:
+            return np.array(value, np.float64).astype(np.float32)
+        except OverflowError as error:
+            raise InvalidArgument("a number of the vector is too large") from error
     raise InvalidArgument("vector is a list of numbers, or raw float32")

@@ -100,8 +100,11 @@ class SearchTree(VirtualTree):
         super().fresh(node)
         if isinstance(node, HitFile):
             self._mirror(node)
-        elif isinstance(node, SavedText):
-            node.size = len(self._text_of(node.of))
+        elif isinstance(node, SavedDirectory | SavedText):
+            real = self._volume.tree.node(node.scope)
+            node.uid, node.gid = real.uid, real.gid
+            if isinstance(node, SavedText):
+                node.size = len(self._text_of(node.of))
         return node
 
     def _mirror(self, node: HitFile) -> None:
@@ -174,11 +177,9 @@ class SearchTree(VirtualTree):
             return self._lookup_shown(directory, name, who)
         scope, parent = directory.scope, directory.ino
         if name == b".saved":
-            real = self._volume.tree.node(scope)
             return self._given(
                 self._node(
-                    ("saved", parent),
-                    lambda ino: SavedDirectory(ino, (real.uid, real.gid), parent, scope),
+                    ("saved", parent), lambda ino: SavedDirectory(ino, self._owner, parent, scope)
                 )
             )
         if name == b".vec":
