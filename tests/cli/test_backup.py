@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import Home
+from tests.support.small_disks import small_disk
 from vexfs_fuse.errors import StoreDamaged
-from vexfs_fuse.volume.backup import read_backup
+from vexfs_fuse.units import MIB
+from vexfs_fuse.volume.restoration import DRAFT, restoration
 
 pytestmark = pytest.mark.mount
 
@@ -81,16 +83,70 @@ def test_a_store_that_is_not_empty_is_left_alone(home: Home) -> None:
     assert "is not empty" in home.fail("restore", "--store", home.store, home.path / "b.tar")
 
 
-def test_a_truncated_backup_makes_no_volume(home: Home) -> None:
+@pytest.fixture
+def archive(home: Home) -> Path:
+    """A backup of a volume with a file of 3 MB."""
     with home.mounted() as volume:
-        (volume / "a").write_bytes(bytes(100_000))
+        (volume / "a").write_bytes(os.urandom(3_000_000))
     home.succeed("backup", "--store", home.store, home.path / "b.tar")
-    with (home.path / "b.tar").open("rb+") as file:
-        file.truncate(60_000)
-    told = home.fail("restore", "--store", home.path / "copy", home.path / "b.tar")
+    return home.path / "b.tar"
+
+
+def flip_in_contents(archive: Path) -> None:
+    """Flip a bit in the middle of the segment that a backup holds."""
+    with tarfile.open(archive) as held:
+        member = held.getmember("segments/1.seg")
+    with archive.open("r+b") as file:
+        file.seek(member.offset_data + member.size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.99])
+def test_a_truncated_backup_leaves_nothing(home: Home, archive: Path, kept: float) -> None:
+    os.truncate(archive, int(archive.stat().st_size * kept))
+    told = home.fail("restore", "--store", home.path / "copy", archive)
     assert "not a whole backup" in told
-    told = home.fail("mount", "--store", home.path / "copy", home.mount_point)
-    assert "volume.json is missing" in told
+    assert not (home.path / "copy").exists()
+
+
+def test_a_backup_with_a_flipped_bit_leaves_nothing(home: Home, archive: Path) -> None:
+    flip_in_contents(archive)
+    (home.path / "copy").mkdir(mode=0o711)
+    result = home.run("restore", "--store", home.path / "copy", archive)
+    assert result.returncode == 1
+    assert "stored data are damaged" in result.stdout
+    assert "nothing was restored" in result.stderr
+    assert list((home.path / "copy").iterdir()) == []
+    assert (home.path / "copy").stat().st_mode & 0o777 == 0o711
+
+
+def test_a_damaged_backup_is_restored_when_that_is_asked_for(home: Home, archive: Path) -> None:
+    flip_in_contents(archive)
+    result = home.run("restore", "--keep-damaged", "--store", home.path / "copy", archive)
+    assert result.returncode == 1
+    assert result.stdout.endswith("it is damaged\n")
+    home.succeed("mount", "--store", home.path / "copy", home.mount_point)
+    try:
+        assert os.listdir(home.mount_point) == ["a"]
+    finally:
+        home.succeed("umount", home.mount_point)
+
+
+def test_a_disk_too_small_for_the_backup_is_left_empty(home: Home, archive: Path) -> None:
+    with small_disk(home.path / "disk", "tmpfs", 2 * MIB) as disk:
+        told = home.fail("restore", "--store", disk / "store", archive)
+        assert "No space left on device" in told
+        assert list(disk.iterdir()) == []
+        told = home.fail("restore", "--store", disk, archive)  # the mount itself stays
+        assert list(disk.iterdir()) == []
+
+
+def test_what_a_power_cut_left_of_a_restore_is_no_obstacle(home: Home, archive: Path) -> None:
+    (home.path / "copy" / DRAFT / "journal").mkdir(parents=True)
+    assert list(restored(home, archive, "copy")) == ["a"]
+    assert not (home.path / "copy" / DRAFT).exists()
 
 
 @pytest.mark.parametrize("name", ["../escape", "/etc/passwd", "segments/1.seg/../../x"])
@@ -99,9 +155,9 @@ def test_an_archive_with_other_names_is_refused(tmp_path: Path, name: str) -> No
     with tarfile.open(fileobj=stream, mode="w") as archive:
         archive.addfile(tarfile.TarInfo(name))
     stream.seek(0)
-    with pytest.raises(StoreDamaged, match="not a backup"):
-        read_backup(stream, tmp_path / "store")
-    assert not (tmp_path / "escape").exists()
+    with pytest.raises(StoreDamaged, match="not a backup"), restoration(stream, tmp_path / "store"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_backup_leaves_no_file(home: Home) -> None:

@@ -1,4 +1,4 @@
-"""Copies a store into a tar stream, consistent while a daemon writes to it, and back.
+"""Copies a store into a tar stream, consistent while a daemon writes to it.
 
 The order makes it so.  All files that exist are held open first, so that none can go away.  Then
 the state view is copied as of some record, then the journal, which reaches at least that far, then
@@ -6,10 +6,8 @@ the segments, which hold at least what that journal points at.  The copy is a st
 have left it: opening it recovers.
 """
 
-import os
 import re
 import resource
-import shutil
 import sqlite3
 import tarfile
 import tempfile
@@ -18,14 +16,16 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from vexfs_fuse.errors import Exists, NotFound, StoreDamaged
+from vexfs_fuse.errors import NotFound
 from vexfs_fuse.volume.opening import IDENTITY, STATE
 
 Progress = Callable[[int], None]
 """Called with the bytes copied so far."""
 
-_COPIED: Final = ("journal", "segments")
-_MEMBER: Final = re.compile(
+COPIED: Final = ("journal", "segments")
+"""The directories of a store that a backup holds."""
+
+MEMBER: Final = re.compile(
     rf"{re.escape(IDENTITY)}|{re.escape(STATE)}|journal/[0-9]+\.vxj|segments/[0-9]+\.seg"
 )
 
@@ -52,38 +52,11 @@ def write_backup(store: Path, target: BinaryIO, progress: Progress = lambda _: N
         writer = _Writer(archive, progress)
         writer.add(IDENTITY, cleanup.enter_context((store / IDENTITY).open("rb")))
         writer.add(STATE, cleanup.enter_context(state.open("rb")))
-        for part in _COPIED:
+        for part in COPIED:
             held.look()
             for name, file in held.files(part):
                 writer.add(name, file)
         return writer.size_bytes
-
-
-def read_backup(source: BinaryIO, store: Path, progress: Progress = lambda _: None) -> int:
-    """Make a store of what `write_backup` wrote, and sync it; return the bytes of its files.
-
-    Raises
-    ------
-    Exists
-        The directory is not empty.
-    StoreDamaged
-        This is no whole backup.
-    """
-    store.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if any(store.iterdir()):
-        raise Exists(f"{store} is not empty")
-    try:
-        with tarfile.open(fileobj=source, mode="r|*") as archive:
-            size_bytes = _extract(archive, store, progress)
-    except (tarfile.TarError, EOFError) as error:
-        raise StoreDamaged(f"not a whole backup: {error}") from None
-    # Written last, as its presence says that the rest is there.
-    if not (store / f"{IDENTITY}.tmp").exists():
-        raise StoreDamaged(f"not a backup: {IDENTITY} is missing")
-    (store / f"{IDENTITY}.tmp").rename(store / IDENTITY)
-    for directory in (*(store / part for part in _COPIED), store):
-        _sync_directory(directory)
-    return size_bytes
 
 
 def _snapshot(database: Path, directory: Path) -> Path:
@@ -107,11 +80,11 @@ class _Held:
 
     def look(self) -> None:
         """Open what has appeared since the last look."""
-        for part in _COPIED:
+        for part in COPIED:
             directory = self._store / part
             for entry in directory.iterdir() if directory.exists() else ():
                 name = f"{part}/{entry.name}"
-                if name in self._open or not _MEMBER.fullmatch(name):
+                if name in self._open or not MEMBER.fullmatch(name):
                     continue
                 try:
                     self._open[name] = self._cleanup.enter_context(entry.open("rb"))
@@ -139,37 +112,6 @@ class _Writer:
         self._archive.addfile(member, file)
         self.size_bytes += member.size
         self._progress(self.size_bytes)
-
-
-def _extract(archive: tarfile.TarFile, store: Path, progress: Progress) -> int:
-    size_bytes = 0
-    for part in _COPIED:
-        (store / part).mkdir(mode=0o700)
-    for member in archive:
-        if not (_MEMBER.fullmatch(member.name) and member.isreg()):
-            raise StoreDamaged(f"not a backup: it has {member.name!r}")
-        source = archive.extractfile(member)
-        assert source is not None
-        name = f"{IDENTITY}.tmp" if member.name == IDENTITY else member.name
-        with open(store / name, "xb", opener=_private) as target:
-            shutil.copyfileobj(source, target, 1 << 20)
-            target.flush()
-            os.fsync(target.fileno())
-        size_bytes += member.size
-        progress(size_bytes)
-    return size_bytes
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _raise_open_files_limit() -> None:
