@@ -227,6 +227,10 @@ def record_sizes() -> str:
         ("contents: 1,000 bytes inline", _written(inline)),
         ("64 unused inodes are let go of", changes.Purged(list(range(LSN, LSN + 64)))),
         ("a vector of 384 dimensions is set", changes.VectorSet(1, 0, bytes(4 * 384))),
+        (
+            "an embedder gives a file 9 passages of 384 dimensions",
+            changes.PassagesSet(1, 2**63, [bytes(4 * 384)] * 10),
+        ),
     ]
     pack = record_packer()
     lines = []

@@ -4,8 +4,8 @@ Its state view is behind its journal, which ends in a torn batch; a file without
 
 usage: python -m tests.formats.make_store
 
-Writes revision-N.tar.xz and revision-N.json beside this file, and refuses to replace them: what was
-released stays as it was made.
+Writes NAME.tar.xz and NAME.json beside this file, and refuses to replace them: what was released stays
+as it was made.  A revision that gets a further kind of record gets a further store.
 """
 
 import io
@@ -13,6 +13,7 @@ import json
 import lzma
 import shutil
 import stat
+import struct
 import sys
 import tarfile
 import tempfile
@@ -26,12 +27,13 @@ from vexfs_fuse.tree import acl
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import KIB, MIB, NS_PER_S, ROOT, Inode
 from vexfs_fuse.volume.attributes import TIME_NS_MAX, Attributes
-from vexfs_fuse.volume.changes import IndexBuilt, Repaired, Searched
+from vexfs_fuse.volume.changes import IndexBuilt, PassagesSet, Repaired, Searched
 from vexfs_fuse.volume.opening import FORMAT, IDENTITY, STATE, open_volume
 from vexfs_fuse.volume.volume import Volume
-from vexfs_fuse.volume.writer import Actor
+from vexfs_fuse.volume.writer import SYSTEM, Actor
 
 HERE = Path(__file__).parent
+NAME = f"revision-{FORMAT}-with-passages"
 VOLUME = "0f7e3ad2-5a52-4f0e-8f5e-8d1c7b1e9a01"
 TORN = bytes.fromhex("97ce000f4240cf18ab")  # the beginning of a record
 ALICE = Actor(1000, 1000, 4242)
@@ -215,6 +217,22 @@ class Maker:
         self.file(ROOT, b"save", pattern(500, 12))
         self.names.rename(ROOT, b"save", ROOT, b"kept", 0, ALICE)
         self.names.let_go(kept.ino)
+        self.passages()
+
+    def passages(self) -> None:
+        """What an embedder makes: in one record, in two, and what goes on with a save."""
+        vectors, commit = self.volume.vectors, self.volume.writer.commit
+        vectors.create_space("text", 2, "cosine", "a-model", ALICE)
+        number = self.volume.applier.vectors.numbers["text"]
+        short, long = self.file(ROOT, b"short text", b"a"), self.file(ROOT, b"long text", b"b")
+        commit(short.ino, PassagesSet(number, 5, [_raw(1, 0)]), SYSTEM)
+        commit(long.ino, PassagesSet(number, None, [_raw(1, 1), _raw(1, 0)]), SYSTEM)
+        commit(long.ino, PassagesSet(number, None, [_raw(0, 1)], 2), SYSTEM)
+        old = self.file(ROOT, b"edited text", b"c")
+        commit(old.ino, PassagesSet(number, None, [_raw(3, 4)]), SYSTEM)
+        self.file(ROOT, b"edit", b"d")
+        self.names.rename(ROOT, b"edit", ROOT, b"edited text", 0, ALICE)
+        self.names.let_go(old.ino)
 
     def compaction(self) -> None:
         """Fill segments, remove most of what is in them, and have the rest moved."""
@@ -262,6 +280,10 @@ class Maker:
             self.volume.settle(batch, None)
 
 
+def _raw(*numbers: float) -> bytes:
+    return struct.pack(f"<{len(numbers)}f", *numbers)
+
+
 def pack(store: Path, archive: Path) -> None:
     """Write a store as an archive whose bytes depend on nothing else."""
     raw = io.BytesIO()
@@ -276,7 +298,7 @@ def pack(store: Path, archive: Path) -> None:
 
 def main() -> None:
     """Freeze the revision of today."""
-    archive, expected = HERE / f"revision-{FORMAT}.tar.xz", HERE / f"revision-{FORMAT}.json"
+    archive, expected = HERE / f"{NAME}.tar.xz", HERE / f"{NAME}.json"
     if archive.exists():
         sys.exit(f"{archive} is frozen; remove it first if it was never released")
     with tempfile.TemporaryDirectory() as directory:

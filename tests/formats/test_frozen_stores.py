@@ -18,11 +18,12 @@ from vexfs_fuse.storage.journal_scan import scan
 from vexfs_fuse.units import KIB, MIB, ROOT
 from vexfs_fuse.volume.changes import Kinds
 from vexfs_fuse.volume.check import check
-from vexfs_fuse.volume.opening import FORMAT, STATE, open_volume
+from vexfs_fuse.volume.opening import STATE, open_volume
 from vexfs_fuse.volume.volume import Volume
 
 HERE = Path(__file__).parent
 ARCHIVES = sorted(HERE.glob("revision-*.tar.xz"))
+NEWEST = HERE / f"{make_store.NAME}.tar.xz"
 ARCHIVE_BYTES_MAX = 200 * KIB
 
 each_revision = pytest.mark.parametrize(
@@ -93,17 +94,17 @@ def test_a_frozen_store_takes_changes(archive: Path, store: Path) -> None:
 
 
 def test_the_revision_of_today_is_frozen() -> None:
-    assert HERE / f"revision-{FORMAT}.tar.xz" in ARCHIVES
+    assert NEWEST in ARCHIVES
 
 
 def test_what_is_made_today_is_what_was_frozen(tmp_path: Path) -> None:
     """Else the format has changed: that takes another revision (docs/on-disk-format.md)."""
     found = json.loads(json.dumps(make_store.make(tmp_path / "store")))
-    assert found == expected_of(HERE / f"revision-{FORMAT}.tar.xz")
+    assert found == expected_of(NEWEST)
     shutil.rmtree(tmp_path / "store")
 
 
-@pytest.mark.parametrize("archive", [HERE / f"revision-{FORMAT}.tar.xz"])
+@pytest.mark.parametrize("archive", [NEWEST])
 def test_every_kind_of_record_is_in_the_newest_frozen_store(store: Path) -> None:
     kinds = {entry.kind for entry in scan(LocalDisk(store))}
     assert kinds == set(Kinds.BY_NAME)

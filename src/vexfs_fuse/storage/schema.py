@@ -87,10 +87,12 @@ CREATE TABLE extents (            -- one row per run of stored bytes; storage/ex
 CREATE TABLE vectors (            -- one row per embedding vector; with rowids, as `xattrs`
     ino INTEGER NOT NULL,
     space INTEGER NOT NULL,       -- number of the vector space, in `spaces`
-    passage INTEGER NOT NULL,     -- which part of the file it stands for; 0: the whole
+    passage INTEGER NOT NULL,     -- which part of the file it stands for, from 1 without gaps;
+                                  -- 0: the whole
     lsn INTEGER NOT NULL,         -- of the record that set it
     origin INTEGER NOT NULL,      -- 0: a user set it, 1: an embedder did
-    stale INTEGER NOT NULL,       -- 1: the contents have changed since, or came with a save
+    stale INTEGER NOT NULL,       -- 1: the contents have changed since, or came with a save;
+                                  -- that of passage 0 counts for all of a file's
     value BLOB NOT NULL,          -- little-endian float32, 4 bytes a dimension, as it was given
     sum INTEGER NOT NULL,
     PRIMARY KEY (ino, space, passage)
@@ -150,6 +152,7 @@ SELECT parent, name, ino, cookie, kind, sum FROM dentries INDEXED BY dentries_by
 WHERE ino = ?"""
 
 SELECT_VECTORS: Final = "SELECT * FROM vectors WHERE ino = ?"
+SELECT_VECTOR: Final = "SELECT * FROM vectors WHERE ino = ? AND space = ? AND passage = ?"
 SELECT_SPACE_VECTORS: Final = "SELECT * FROM vectors WHERE space = ?"
 SELECT_SPACE_LISTING: Final = """
 SELECT ino, passage, lsn FROM vectors INDEXED BY vectors_listed WHERE space = ?"""

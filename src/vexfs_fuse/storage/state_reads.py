@@ -207,6 +207,22 @@ class StateReads:
                 found.update(layer.vectors[ino])
         return {key: vector for key, vector in found.items() if vector is not None}
 
+    def vector(self, ino: Inode, space: int, passage: int) -> VectorRow | None:
+        """Return one vector, or None.
+
+        Raises
+        ------
+        CorruptData
+            The row is damaged.
+        """
+        for layer in self._layers():
+            if ino in layer.vectors and (space, passage) in layer.vectors[ino]:
+                return layer.vectors[ino][space, passage]
+        if ino > self._committed_inode:
+            return None
+        row = self._database.one(rows.VECTORS, schema.SELECT_VECTOR, (ino, space, passage))
+        return None if row is None else rows.vector_of(row)
+
     def space_vectors(self, space: int) -> Iterator[tuple[Inode, int, VectorRow]]:
         """Yield (inode, passage, vector) of all vectors in a space.
 

@@ -23,7 +23,7 @@ from vexfs_fuse.vfs.virtual import (
     VirtualNode,
     VirtualTree,
 )
-from vexfs_fuse.volume.changes import VectorSet
+from vexfs_fuse.volume.changes import PassagesSet, VectorSet
 from vexfs_fuse.volume.writer import Caller
 
 NAME: Final = b".vexfs"
@@ -210,13 +210,16 @@ def json_line(entry: Entry) -> bytes:
 
 def readable_body(entry: Entry) -> dict[str, Any]:
     """Return a record's body for people and log readers: with a vector's dimension in its place."""
-    if entry.kind != VectorSet.__name__:
-        return entry.body
-    value = entry.body["value"]
-    return {
-        **entry.body,
-        "value": {"dim": len(value) // 4, "xxh3": f"{xxh3_64_intdigest(value):016x}"},
-    }
+    body = entry.body
+    if entry.kind == VectorSet.__name__:
+        return {**body, "value": _shown_vector(body["value"])}
+    if entry.kind == PassagesSet.__name__:
+        return {**body, "values": [_shown_vector(value) for value in body["values"]]}
+    return body
+
+
+def _shown_vector(value: bytes) -> dict[str, Any]:
+    return {"dim": len(value) // 4, "xxh3": f"{xxh3_64_intdigest(value):016x}"}
 
 
 def _plain(value: Any) -> Any:

@@ -162,8 +162,22 @@ class VectorSet(NamedTuple):
     content: int | None = None
 
 
+class PassagesSet(NamedTuple):
+    """What an embedder made of the inode's contents: vectors in a space, those from `first` on.
+
+    `values[0]` is that of passage `first`, each little-endian float32.  Passage 0 is the whole, the mean
+    of the others; one passage alone is the whole.  With `first` 0 all vectors of before are gone.
+    `content` as in `VectorSet`.
+    """
+
+    space: int
+    content: int | None
+    values: Sequence[bytes]
+    first: int = 0
+
+
 class VectorRemoved(NamedTuple):
-    """The inode's vector in a space is gone."""
+    """The inode's vector in a space is gone, with those of its passages."""
 
     space: int
 
@@ -171,7 +185,8 @@ class VectorRemoved(NamedTuple):
 class VectorsMoved(NamedTuple):
     """The inode was saved over the inode `source`: it takes its vectors, which are stale now.
 
-    With `keeps` it gets copies, because `source` goes on under another name.
+    With `keeps` it gets copies, because `source` goes on under another name.  In a space in which the
+    inode has a vector already, only a user's takes the place of an embedder's.
     """
 
     source: int
@@ -237,6 +252,7 @@ Change = (
     | SpaceCreated
     | SpaceDropped
     | VectorSet
+    | PassagesSet
     | VectorRemoved
     | VectorsMoved
     | Searched
@@ -270,6 +286,7 @@ class Kinds:
         SpaceCreated,
         SpaceDropped,
         VectorSet,
+        PassagesSet,
         VectorRemoved,
         VectorsMoved,
         IndexBuilt,

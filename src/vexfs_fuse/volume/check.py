@@ -145,6 +145,11 @@ _RULES: Final[tuple[tuple[str, str], ...]] = (
         " OR stale NOT IN (0, 1)",
     ),
     (
+        "inode {0} has passages in space {1} that do not belong together: {2} of them, the last {3}",
+        "SELECT ino, space, count(*), max(passage) FROM vectors GROUP BY ino, space HAVING"
+        " max(passage) > 0 AND (min(passage) != 0 OR count(*) != max(passage) + 1 OR min(origin) = 0)",
+    ),
+    (
         "space {0} has the impossible values dim {1}, metric {2!r}",
         f"SELECT space, dim, metric FROM spaces WHERE dim NOT BETWEEN 1 AND {DIMENSIONS_MAX}"
         " OR CAST(metric AS TEXT) NOT IN ('cosine', 'ip', 'l2')",

@@ -198,6 +198,7 @@ def _repair_contents(
         done.append(f"dropped an overlapping extent of inode {key[0]} at {key[1]}")
     for part in ("xattrs", "vectors"):
         tables[part] = {key: row for key, row in tables[part].items() if key[0] in nodes}
+    _drop_torn_passages(tables["vectors"], done)
     stored: Counter[int] = Counter()
     for row in extents.values():
         stored[row[0]] += row[2]
@@ -206,6 +207,18 @@ def _repair_contents(
         if (node[_STORED], node[_XATTRS]) != (stored[ino], attributes[ino]):
             done.append(f"counted the contents and attributes of inode {ino}")
         node[_STORED], node[_XATTRS] = stored[ino], attributes[ino]
+
+
+def _drop_torn_passages(vectors: dict[Row, Row], done: list[str]) -> None:
+    """Drop the vectors of a file's passages when some are missing: its embedder makes them again."""
+    passages: dict[Row, list[int]] = defaultdict(list)
+    for ino, space, passage in vectors:
+        passages[ino, space].append(passage)
+    for (ino, space), found in passages.items():
+        if len(found) != max(found) + 1:
+            for passage in found:
+                del vectors[ino, space, passage]
+            done.append(f"dropped the vectors of inode {ino} in space {space}: some were lost")
 
 
 def _fits(row: Row, nodes: dict[int, list[int]]) -> bool:

@@ -31,7 +31,7 @@ from vexfs_fuse.volume.changes import (
 )
 from vexfs_fuse.volume.files import Files
 from vexfs_fuse.volume.saves import PutAside
-from vexfs_fuse.volume.vectors import DEFAULT_SPACE, Vectors
+from vexfs_fuse.volume.vectors import DEFAULT_SPACE, USER, Vectors
 from vexfs_fuse.volume.writer import Caller, Writer
 
 PREFIX: Final = b"user.vexfs."
@@ -40,7 +40,6 @@ SPACE: Final = b"space"
 COMPANIONS: Final = (b"dim", SPACE, b"model", b"origin", b"stale")
 """Attributes that can be read where there is a vector; `.SPACE` may follow as with `vector`."""
 
-USER, AUTO = 0, 1
 ORIGINS: Final = (b"user", b"auto")
 MODEL_BYTES_MAX: Final = 255
 _SPACE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -91,9 +90,12 @@ class VectorChanges:
         return specification(space.dimensions, space.metric.value, space.model).encode()
 
     def listed(self, node: Node) -> list[bytes]:
-        """Return the names of the inode's vectors as extended attributes."""
-        names = self._vectors.names_of(node.ino)
-        return [attribute(name) for name in names]
+        """Return the names of the vectors that users gave the inode as extended attributes.
+
+        Those that an embedder made can be read too.  Were they listed, `cp -a` would make them a
+        user's, and nothing would keep those of the copy up to date.
+        """
+        return [attribute(name) for name in self._vectors.set_by_user(node.ino)]
 
     def set(self, node: Node, name: bytes, value: bytes, who: Caller, origin: int = USER) -> None:
         """Set a vector; the first one of a space makes it, with the metric cosine.
@@ -167,9 +169,9 @@ class VectorChanges:
     def move_by_save(self, node: Node, replaced: Node, who: Caller) -> None:
         """Hand the vectors of a replaced file on to the one that an editor has put in its place.
 
-        Only when that has none: this is how vim, `sed -i` and most editors save.
+        This is how vim, `sed -i` and most editors save.
         """
-        if self._vectors.holds(replaced.ino) and node.is_file and not self._vectors.holds(node.ino):
+        if node.is_file and self._vectors.takeable(node.ino, replaced.ino):
             change = VectorsMoved(replaced.ino, replaced.nlink > 0)
             self._writer.commit(node.ino, change, who)
 

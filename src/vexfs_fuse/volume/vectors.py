@@ -22,6 +22,9 @@ LAST_SPACE: Final = "last_space"
 WHOLE: Final = 0
 """The passage that stands for a whole file."""
 
+USER, AUTO = 0, 1
+"""Who made a vector: a user, or an embedder."""
+
 
 class Vectors:
     """All vector spaces of a volume, by name."""
@@ -63,12 +66,22 @@ class Vectors:
         """Return the names of the spaces in which an inode has a vector."""
         return [name for name, space in self.spaces.items() if ino in space]
 
+    def set_by_user(self, ino: Inode) -> list[str]:
+        """Return the names of the spaces in which a user gave an inode a vector."""
+        found = ((name, self.stored(ino, name)) for name in self.names_of(ino))
+        return [name for name, row in found if row is not None and row.origin == USER]
+
     def stored(self, ino: Inode, name: str) -> VectorRow | None:
         """Return an inode's vector as the view has it, or None."""
         number = self.numbers.get(name)
         if number is None or ino not in self.spaces[name]:
             return None
-        return self._view.vectors(ino).get((number, WHOLE))
+        return self._view.vector(ino, number, WHOLE)
+
+    def passages(self, ino: Inode, name: str) -> list[int]:
+        """Return the numbers of an inode's vectors in a space, ascending; 0 is the whole."""
+        rows = self.spaces[name].rows
+        return [int(rows.passages[row]) for row in rows.of(ino)]
 
     def statistics(self) -> list[dict[str, Any]]:
         """Return what there is to say about each space, the same columns for all."""
@@ -108,18 +121,40 @@ class Vectors:
         self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.VectorSet
     ) -> None:
         """An inode has a vector."""
+        self._drop(ino, change.space, beside=WHOLE)
         row = VectorRow(lsn, change.origin, 0, change.value)
-        self._view.put_vector(ino, change.space, WHOLE, row)
-        self.spaces[self._names[change.space]].set(ino, from_raw(change.value), lsn)
+        self._put(ino, change.space, WHOLE, row)
         self._stale.discard(ino)
         self.changes += 1
+
+    def apply_passages_set(
+        self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.PassagesSet
+    ) -> None:
+        """An inode has vectors of its passages."""
+        if change.first == WHOLE:
+            self._drop(ino, change.space)
+        for passage, value in enumerate(change.values, change.first):
+            self._put(ino, change.space, passage, VectorRow(lsn, AUTO, 0, value))
+        self._stale.discard(ino)
+        self.changes += 1
+
+    def _put(self, ino: Inode, number: int, passage: int, row: VectorRow) -> None:
+        self._view.put_vector(ino, number, passage, row)
+        self.spaces[self._names[number]].set(ino, from_raw(row.value), Lsn(row.lsn), passage)
+
+    def _drop(self, ino: Inode, number: int, *, beside: int | None = None) -> None:
+        """Remove an inode's vectors from a space, all or all but one."""
+        name = self._names[number]
+        for passage in self.passages(ino, name):
+            if passage != beside:
+                self._view.put_vector(ino, number, passage, None)
+                self.spaces[name].remove(ino, passage)
 
     def apply_vector_removed(
         self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.VectorRemoved
     ) -> None:
         """An inode has one vector less."""
-        self._view.put_vector(ino, change.space, WHOLE, None)
-        self.spaces[self._names[change.space]].remove(ino)
+        self._drop(ino, change.space)
         self.changes += 1
 
     def apply_vectors_moved(
@@ -127,26 +162,45 @@ class Vectors:
     ) -> None:
         """An inode takes another's vectors, or copies of them, stale."""
         source = Inode(change.source)
+        taken = {self.numbers[name] for name in self.takeable(ino, source)}
+        for number in taken:
+            self._drop(ino, number)
         for (number, passage), row in self._view.vectors(source).items():
-            space = self.spaces[self._names[number]]
+            if number in taken:
+                self._put(ino, number, passage, row._replace(lsn=lsn, stale=1))
             if not change.keeps:
                 self._view.put_vector(source, number, passage, None)
+        if not change.keeps:
+            for space in self.spaces.values():
                 space.remove(source)
-            self._view.put_vector(ino, number, passage, row._replace(lsn=lsn, stale=1))
-            space.set(ino, from_raw(row.value), lsn, passage)
-        self._stale.add(ino)
         self.changes += 1
+
+    def takeable(self, ino: Inode, source: Inode) -> list[str]:
+        """Return the spaces in which an inode that takes another's place takes its vectors, too."""
+        return [name for name in self.names_of(source) if self._is_better(source, ino, name)]
+
+    def _is_better(self, source: Inode, ino: Inode, name: str) -> bool:
+        """Whether the vectors of `source` are worth more to an inode than what it has itself."""
+        own = self.stored(ino, name)
+        if own is None:
+            return True
+        other = self.stored(source, name)
+        return own.origin == AUTO and other is not None and other.origin != AUTO
 
     def apply_nothing(self, lsn: Lsn, time_ns: int, ino: Inode, change: Any) -> None:
         """Records of searches and indexes change no state."""
 
     def contents_changed(self, ino: Inode) -> None:
-        """Mark an inode's vectors stale."""
-        if ino in self._stale or not self.holds(ino):
+        """Mark an inode's vectors stale: those that stand for the whole say so for all."""
+        if ino in self._stale:
             return
-        for (number, passage), row in self._view.vectors(ino).items():
-            if not row.stale:
-                self._view.put_vector(ino, number, passage, row._replace(stale=1))
+        names = self.names_of(ino)
+        if not names:
+            return
+        for name in names:
+            row = self.stored(ino, name)
+            if row is not None and not row.stale:
+                self._view.put_vector(ino, self.numbers[name], WHOLE, row._replace(stale=1))
         self._stale.add(ino)
 
     def forget(self, ino: Inode) -> None:
@@ -162,6 +216,7 @@ class Vectors:
         yield changes.SpaceCreated, self.apply_space_created
         yield changes.SpaceDropped, self.apply_space_dropped
         yield changes.VectorSet, self.apply_vector_set
+        yield changes.PassagesSet, self.apply_passages_set
         yield changes.VectorRemoved, self.apply_vector_removed
         yield changes.VectorsMoved, self.apply_vectors_moved
         yield changes.Searched, self.apply_nothing
