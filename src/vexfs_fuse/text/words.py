@@ -1,0 +1,61 @@
+"""What a question in free text asks of the full text: words that count, and phrases that must be there.
+
+The expressions that are made here are valid FTS5 whatever the question says: all that comes from it stands
+in quotes.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+TERMS_MAX: Final = 64
+"""Words of one question that count; FTS5 takes no expression of more than 256."""
+
+TERM_CHARACTERS_MAX: Final = 64
+"""A longer word is cut."""
+
+_TERM: Final = re.compile(r"[^\W_]+")
+_QUOTED: Final = re.compile(r'"([^"]*)"')
+
+_STOPWORDS: Final = (
+    "a about after all also am an and any are as at be because been before being between both but by can"
+    " could did do does doing done down each for from further had has have having he her here him his how"
+    " i if in into is it its itself just may me might more most must my no nor not of off on once only or"
+    " other our out over own s same shall she should so some such t than that the their them then there"
+    " these they this those through to too under until up us very was we were what when where which while"
+    " who whom whose why will with would you your"
+)
+STOPWORDS: Final = frozenset(_STOPWORDS.split())
+"""Words of English that say nothing of what a text is about; a question of nothing else asks for them."""
+
+
+class Words(NamedTuple):
+    """A question, in words."""
+
+    terms: tuple[str, ...]
+    """In lower case, each once, in the order of the question; those in phrases as well."""
+    phrases: tuple[str, ...]
+    """What stands in quotes, and so must be in the text."""
+
+    @property
+    def any_of(self) -> str:
+        """The FTS5 expression of texts that have at least one of the terms; empty without terms."""
+        return " OR ".join(f'"{term}"' for term in self.terms)
+
+
+def read(question: str) -> Words:
+    """Return what a question asks; a quote that is not closed is none."""
+    phrases = tuple(phrase for phrase in _QUOTED.findall(question) if _TERM.search(phrase))
+    found = list(dict.fromkeys(terms(question)))
+    telling = [term for term in found if term not in STOPWORDS]
+    return Words(tuple((telling or found)[:TERMS_MAX]), phrases)
+
+
+def terms(text: str) -> list[str]:
+    """Return the words of a text in lower case, in their order."""
+    return [term[:TERM_CHARACTERS_MAX] for term in _TERM.findall(text.lower())]
+
+
+def phrase(text: str) -> str | None:
+    """Return the FTS5 expression of texts that have these words in this order; None without words."""
+    found = terms(text)[:TERMS_MAX]
+    return f'"{" ".join(found)}"' if found else None
