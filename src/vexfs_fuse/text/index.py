@@ -143,6 +143,11 @@ class TextIndex:
         )
         return (Passage(passage - low, *rest) for passage, *rest in rows)
 
+    def is_embedded(self, ino: Inode) -> bool:
+        """Whether an inode has had the vectors of the contents that it is known to have."""
+        with _failures():
+            return self._value("SELECT 1 FROM embedded WHERE ino = ?", (ino,)) is not None
+
     def inodes(self) -> list[Inode]:
         """Return all inodes that were looked at, in order."""
         with _failures():
@@ -197,7 +202,13 @@ class TextIndex:
             if row is not None:
                 self._forget_name(ino, row[0])
                 self._execute("DELETE FROM files WHERE ino = ?", (ino,))
+                self._execute("DELETE FROM embedded WHERE ino = ?", (ino,))
                 self._drop_unused(row[1])
+
+    def set_embedded(self, ino: Inode) -> None:
+        """Note that an inode has the vectors of its contents; it counts until it has others."""
+        with _failures():
+            self._execute("INSERT OR IGNORE INTO embedded VALUES (?)", (ino,))
 
     def commit(self) -> None:
         """Make all that was done since the last one durable, and seen by readers: all or nothing."""
@@ -220,6 +231,7 @@ class TextIndex:
             "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (ino, name, number, error)
         )
         if row is not None and row[1] != number:
+            self._execute("DELETE FROM embedded WHERE ino = ?", (ino,))
             self._drop_unused(row[1])
 
     def _add_name(self, ino: Inode, name: bytes) -> None:

@@ -37,6 +37,10 @@ CREATE TABLE files (              -- one row per inode that was looked at
     error TEXT                    -- why its text is not in the index; NULL: it is, or there is none
 );
 
+CREATE TABLE embedded (           -- files that have the vectors of the contents that `files` names
+    ino INTEGER PRIMARY KEY
+);
+
 CREATE INDEX files_by_content ON files (content);
 
 CREATE TABLE contents (           -- what files hold, once for all that hold the same

@@ -1,10 +1,11 @@
 """Open files and directories: what a handle number stands for."""
 
+from collections.abc import Callable
 from typing import Any
 
 from vexfs_fuse.errors import BadHandle, TooManyOpen
 from vexfs_fuse.tree.node import Dentry, Node
-from vexfs_fuse.units import Handle
+from vexfs_fuse.units import Handle, Inode
 
 
 class OpenFile:
@@ -75,3 +76,32 @@ class Handles:
         if found is None:
             raise BadHandle
         return found
+
+
+class Writing:
+    """Which files are open for writing; `on_end` is told of a file that is so no longer."""
+
+    def __init__(self) -> None:
+        self._handles: dict[Inode, int] = {}
+        self.on_end: Callable[[Inode], None] = _nobody_waits
+
+    def handles(self, ino: Inode) -> int:
+        """Return the number of handles by which somebody may write to an inode."""
+        return self._handles.get(ino, 0)
+
+    def begin(self, ino: Inode) -> None:
+        """Take note of one handle more."""
+        self._handles[ino] = self._handles.get(ino, 0) + 1
+
+    def end(self, ino: Inode) -> None:
+        """Take note of one handle less."""
+        left = self._handles[ino] - 1
+        if left:
+            self._handles[ino] = left
+        else:
+            del self._handles[ino]
+            self.on_end(ino)
+
+
+def _nobody_waits(ino: Inode) -> None:
+    """Do nothing: nobody waits for files to be closed."""

@@ -22,7 +22,7 @@ from vexfs_fuse.tree.node import Node
 from vexfs_fuse.tree.permissions import may
 from vexfs_fuse.units import NS_PER_S, ROOT, Handle, Inode
 from vexfs_fuse.vfs.directories import Directories
-from vexfs_fuse.vfs.handles import Handles, OpenDirectory, OpenFile
+from vexfs_fuse.vfs.handles import Handles, OpenDirectory, OpenFile, Writing
 from vexfs_fuse.vfs.virtual import VIRTUAL_FROM, OpenVirtual, VirtualTrees
 from vexfs_fuse.volume.attributes import Attributes
 from vexfs_fuse.volume.vector_changes import PREFIX as VECTOR_PREFIX
@@ -55,6 +55,7 @@ class Vfs:
         self._read = volume.files.read
         self._write = volume.files.write
         self._now_ns = volume.clock.now_ns
+        self.writing = Writing()
         self.changed_behind: Callable[[Inode], None] = _nobody_keeps
 
     @property
@@ -313,7 +314,7 @@ class Vfs:
         lookups = self._lookups
         lookups[node.ino] = lookups.get(node.ino, 0) + 1
         handle = self._handles.add(OpenFile(node, who.uid, writable=bool(flags & WRITE_FLAGS)))
-        node.opens += 1
+        self._count_open(node, flags)
         return handle, node
 
     def open(self, ino: Inode, flags: int, who: Caller) -> tuple[Handle, bool, bool]:
@@ -326,7 +327,7 @@ class Vfs:
         if self._atime == "relatime" and self._now_ns() - node.atime > DAY_NS:
             self._move_atime(node)
         handle = self._handles.add(OpenFile(node, who.uid, writable=bool(flags & WRITE_FLAGS)))
-        node.opens += 1
+        self._count_open(node, flags)
         return handle, False, True
 
     def read(self, handle: int, offset: int, size: int) -> Any:
@@ -351,8 +352,13 @@ class Vfs:
         node = self._nodes.get(ino) or self._tree.node(ino)
         if flags & TRUNCATE_FLAG:
             self._files.resize(node, 0, who)
-        node.opens += 1
+        self._count_open(node, flags)
         return OpenFile(node, who.uid, writable=bool(flags & WRITE_FLAGS), behind=True)
+
+    def _count_open(self, node: Node, flags: int) -> None:
+        node.opens += 1
+        if flags & WRITE_FLAGS:
+            self.writing.begin(node.ino)
 
     @staticmethod
     def _virtual_file(file: Any) -> OpenVirtual:
@@ -395,6 +401,8 @@ class Vfs:
             return
         node = file.node
         node.opens -= 1
+        if file.writable:
+            self.writing.end(node.ino)
         if not node.opens:
             if node.content is not None:
                 self.volume.contents.release(node)

@@ -166,8 +166,9 @@ class PassagesSet(NamedTuple):
     """What an embedder made of the inode's contents: vectors in a space, those from `first` on.
 
     `values[0]` is that of passage `first`, each little-endian float32.  Passage 0 is the whole, the mean
-    of the others; one passage alone is the whole.  With `first` 0 all vectors of before are gone.
-    `content` as in `VectorSet`.
+    of the others; one passage alone is the whole.  With `first` 0 all vectors of before are gone.  Without
+    values nothing goes: the contents are again those that the vectors were made of.  `content` as in
+    `VectorSet`.
     """
 
     space: int

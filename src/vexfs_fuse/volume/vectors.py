@@ -131,12 +131,19 @@ class Vectors:
         self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.PassagesSet
     ) -> None:
         """An inode has vectors of its passages."""
-        if change.first == WHOLE:
+        if not change.values:
+            self._freshen(ino, change.space)
+        elif change.first == WHOLE:
             self._drop(ino, change.space)
         for passage, value in enumerate(change.values, change.first):
             self._put(ino, change.space, passage, VectorRow(lsn, AUTO, 0, value))
         self._stale.discard(ino)
         self.changes += 1
+
+    def _freshen(self, ino: Inode, number: int) -> None:
+        row = self._view.vector(ino, number, WHOLE)
+        if row is not None:
+            self._view.put_vector(ino, number, WHOLE, row._replace(stale=0))
 
     def _put(self, ino: Inode, number: int, passage: int, row: VectorRow) -> None:
         self._view.put_vector(ino, number, passage, row)
