@@ -1,0 +1,1 @@
+"""Embedders: the model that comes with vexfs, and bridges to those that users bring."""
