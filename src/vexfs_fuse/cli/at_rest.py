@@ -11,7 +11,6 @@ from vexfs_fuse.units import ROOT
 from vexfs_fuse.vectors.codec import parse as parse_vector
 from vexfs_fuse.vfs.search import grammar
 from vexfs_fuse.vfs.search.asking import Asker, Asking
-from vexfs_fuse.vfs.search.results import ResultSet
 from vexfs_fuse.volume.catalogue import Identity
 from vexfs_fuse.volume.volume import Volume
 from vexfs_fuse.volume.writer import Actor
@@ -33,7 +32,7 @@ def search(
     answer = asking.answer(query, segments, scope.ino, _asker(), raw)
     while isinstance(answer, Pending):
         answer = answer.resume(answer.work())
-    results = ResultSet(query, segments, scope.ino, answer)
+    results = asking.results(query, segments, scope.ino, answer)
     return [json.loads(line) for line in results.jsonl().splitlines()]
 
 

@@ -18,6 +18,8 @@ from vexfs_fuse.units import Inode
 
 CACHE_KIB: Final = 16 * 1024
 
+NAME_TABLES: Final = ("names", "name_letters")
+
 BUSY_S: Final = 10.0
 """How long a commit waits for a checkpoint of its own file to end."""
 
@@ -235,13 +237,17 @@ class TextIndex:
             self._drop_unused(row[1])
 
     def _add_name(self, ino: Inode, name: bytes) -> None:
-        self._execute("INSERT INTO names (rowid, name) VALUES (?, ?)", (ino, stored_name(name)))
+        for table in NAME_TABLES:
+            self._execute(
+                f"INSERT INTO {table} (rowid, name) VALUES (?, ?)", (ino, stored_name(name))
+            )
 
     def _forget_name(self, ino: Inode, name: bytes) -> None:
-        self._execute(
-            "INSERT INTO names (names, rowid, name) VALUES ('delete', ?, ?)",
-            (ino, stored_name(name)),
-        )
+        for table in NAME_TABLES:
+            self._execute(
+                f"INSERT INTO {table} ({table}, rowid, name) VALUES ('delete', ?, ?)",
+                (ino, stored_name(name)),
+            )
 
     def _content(self, content: bytes, title: str, passages: Sequence[Passage]) -> int:
         """Return the number of contents; add their words if they are not there yet."""

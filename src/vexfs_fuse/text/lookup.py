@@ -32,10 +32,11 @@ PATIENCE_S: Final = 5.0
 STEPS_BETWEEN_LOOKS: Final = 500_000
 """Steps of SQLite's machine between two looks at the clock: tens of milliseconds."""
 
-TITLE_WEIGHT: Final = 1.0
-"""How much more a word in the title counts than one in the text."""
+TITLE_WEIGHT: Final = 3.0
+"""How much more a word in the title counts than one in the text; see docs/decisions/ranking.md."""
 
 Longs = np.ndarray[Any, np.dtype[np.int64]]
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -51,6 +52,11 @@ class Matches(NamedTuple):
     """Which share of the question's terms is in the name, from 0 to 1."""
     all_there: bool
     """Whether there are no more."""
+
+    def only(self, mask: Bools) -> "Matches":
+        """Return the matches of which a mask says so."""
+        inos, passages, scores, named, all_there = self
+        return Matches(inos[mask], passages[mask], scores[mask], named[mask], all_there)
 
 
 NO_MATCHES: Final = Matches(
@@ -128,7 +134,9 @@ class TextLookup:
             told, found = connection.execute(
                 _MATCHING.format(title=TITLE_WEIGHT), (words.any_of, count)
             ).fetchone()
-            names, named = connection.execute(_NAMED, (words.any_of, count)).fetchone()
+            names, named = connection.execute(
+                _NAMED, (words.any_of, count, words.named, count)
+            ).fetchone()
         by_text = _columns(told, 3)
         inos, shares = _shares(names, words)
         return _merged(by_text, inos, shares, all_there=found < count and named < count)
@@ -143,7 +151,7 @@ class TextLookup:
         with self._reading() as connection:
             if connection is None:
                 return np.zeros(0, np.int64)
-            (told,) = connection.execute(_HAVING, (expression, expression)).fetchone()
+            (told,) = connection.execute(_HAVING, (expression,) * 3).fetchone()
         return np.unique(_columns(told, 1)[0].astype(np.int64))
 
     def excerpts(self, places: Sequence[tuple[Inode, int]]) -> list[Excerpt | None]:
@@ -257,14 +265,18 @@ SELECT group_concat(ino || ' ' || number || ' ' || -badness, ' '), (SELECT count
 FROM best JOIN files USING (content)"""
 
 _NAMED: Final = """
-WITH found AS (SELECT rowid AS ino FROM names WHERE names MATCH ? ORDER BY rank LIMIT ?)
-SELECT group_concat(ino || '/' || CAST(name AS TEXT), '/'), count(*) FROM found JOIN files USING (ino)"""
+WITH by_words AS (SELECT rowid AS ino FROM names WHERE names MATCH ? ORDER BY rank LIMIT ?),
+by_letters AS (SELECT rowid AS ino FROM name_letters WHERE name_letters MATCH ? ORDER BY rank LIMIT ?)
+SELECT group_concat(ino || '/' || CAST(name AS TEXT), '/'),
+       max((SELECT count(*) FROM by_words), (SELECT count(*) FROM by_letters))
+FROM (SELECT ino FROM by_words UNION SELECT ino FROM by_letters) JOIN files USING (ino)"""
 
 _HAVING: Final = f"""
 SELECT group_concat(ino, ' ') FROM (
     SELECT ino FROM (SELECT DISTINCT rowid >> {NUMBER_BITS} AS content FROM words WHERE words MATCH ?)
     JOIN files USING (content)
-    UNION ALL SELECT rowid FROM names WHERE names MATCH ?)"""
+    UNION ALL SELECT rowid FROM names WHERE names MATCH ?
+    UNION ALL SELECT rowid FROM name_letters WHERE name_letters MATCH ?)"""
 
 _EXCERPT: Final = f"""
 SELECT first_line, last_line, text FROM files
@@ -289,8 +301,7 @@ def _columns(told: str | None, width: int) -> list[Doubles]:
 def _shares(told: str | None, words: Words) -> tuple[Longs, Doubles]:
     """Return inodes, and which share of the terms their names have."""
     parts = (told or "").split("/")
-    names = [name.lower() for name in parts[1::2]]
-    shares = [sum(term in name for term in words.terms) / len(words.terms) for name in names]
+    shares = [words.share(name.lower()) for name in parts[1::2]]
     return np.array(parts[::2] if told else [], np.int64), np.array(shares, np.float64)
 
 

@@ -3,6 +3,7 @@
 All of it is derived from the volume: deleted, it is made anew.  Names are bytes (BLOB), text is UTF-8.
 """
 
+import re
 import sqlite3
 from typing import Final
 
@@ -57,16 +58,20 @@ CREATE TABLE passages (
     text TEXT NOT NULL
 );
 
--- The words of passages by `passages.passage`, and of names by inode.  Neither keeps the text itself.
+-- The words of passages by `passages.passage`, and of names by inode; and the letters of names, three by
+-- three.  None of them keeps the text itself.
 CREATE VIRTUAL TABLE words USING fts5 (
     title, text, content = '', tokenize = 'porter unicode61 remove_diacritics 2'
 );
 CREATE VIRTUAL TABLE names USING fts5 (
     name, content = '', tokenize = 'porter unicode61 remove_diacritics 2'
 );
+CREATE VIRTUAL TABLE name_letters USING fts5 (name, content = '', tokenize = 'trigram');
 """
 
 NUMBER_BITS: Final = 16
+
+_WORD: Final = re.compile(r"[^\W_]+")
 
 
 def failure(error: sqlite3.Error) -> errors.VexfsError:
@@ -88,5 +93,5 @@ def stored_text(text: str) -> str:
 
 
 def stored_name(name: bytes) -> str:
-    """Return a name as text that words are found in."""
-    return stored_text(name.decode("utf-8", "replace"))
+    """Return a name as text that words are found in: what is no letter and no digit separates them."""
+    return " ".join(_WORD.findall(stored_text(name.decode("utf-8", "replace"))))

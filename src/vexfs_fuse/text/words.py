@@ -13,6 +13,8 @@ TERMS_MAX: Final = 64
 TERM_CHARACTERS_MAX: Final = 64
 """A longer word is cut."""
 
+STEM_CHARACTERS_MIN: Final = 3
+
 _TERM: Final = re.compile(r"[^\W_]+")
 _QUOTED: Final = re.compile(r'"([^"]*)"')
 
@@ -40,6 +42,27 @@ class Words(NamedTuple):
     def any_of(self) -> str:
         """The FTS5 expression of texts that have at least one of the terms; empty without terms."""
         return " OR ".join(f'"{term}"' for term in self.terms)
+
+    @property
+    def named(self) -> str:
+        """The FTS5 expression of names that have at least one of the terms, or its stem, in them."""
+        return " OR ".join(f'"{part}"' for part in dict.fromkeys((*self.terms, *self._stems)))
+
+    @property
+    def _stems(self) -> list[str]:
+        return [stem(term) for term in self.terms]
+
+    def share(self, name: str) -> float:
+        """Return which share of the terms, or their stems, a name in lower case has in it."""
+        return sum(part in name for part in self._stems) / len(self.terms)
+
+
+def stem(term: str) -> str:
+    """Return a word without the commonest endings of English, unless little is left of it."""
+    for ending in ("ing", "es", "ed", "s"):
+        if term.endswith(ending) and len(term) - len(ending) >= STEM_CHARACTERS_MIN:
+            return term[: -len(ending)]
+    return term
 
 
 def read(question: str) -> Words:

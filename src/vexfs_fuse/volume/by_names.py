@@ -14,6 +14,7 @@ from vexfs_fuse.volume.filters import Filters
 from vexfs_fuse.volume.hits import Hit, Outcome
 from vexfs_fuse.volume.query import Query
 from vexfs_fuse.volume.slices import in_slices
+from vexfs_fuse.volume.word_filter import ANY_WORDS, WordFilter
 
 STEP_NAMES: Final = 64
 """Names between two looks at the clock."""
@@ -30,11 +31,15 @@ class ByNames:
         self._catalogue = catalogue
         self._filters = filters
 
-    def find(self, query: Query, scope: Inode, who: Identity) -> Outcome | Pending[Outcome]:
+    def find(
+        self, query: Query, scope: Inode, who: Identity, words: WordFilter = ANY_WORDS
+    ) -> Outcome | Pending[Outcome]:
         """Find the files whose names have all the words; the share of the name that they make is the score."""
-        return in_slices(self._find(query, scope, who))
+        return in_slices(self._find(query, scope, who, words))
 
-    def _find(self, query: Query, scope: Inode, who: Identity) -> Generator[None, None, Outcome]:
+    def _find(
+        self, query: Query, scope: Inode, who: Identity, words: WordFilter
+    ) -> Generator[None, None, Outcome]:
         letters = sum(len(word) for text in query.words for word in text.casefold().split())
         hits: list[Hit] = []
         found = 0
@@ -43,6 +48,8 @@ class ByNames:
                 yield
             name = path.rpartition(b"/")[2]
             if node is None or not self._filters.passes(name, node, query):
+                continue
+            if not words.lets_one_pass(node.ino):
                 continue
             length = len(name.decode("utf-8", "replace"))
             score = min(1.0, letters / length) if letters else 1.0

@@ -24,7 +24,8 @@ from vexfs_fuse.volume.filters import Filters
 from vexfs_fuse.volume.hits import Hit, Outcome
 from vexfs_fuse.volume.query import Query
 from vexfs_fuse.volume.slices import in_slices, then
-from vexfs_fuse.volume.vectors import Vectors
+from vexfs_fuse.volume.vectors import WHOLE, Vectors
+from vexfs_fuse.volume.word_filter import ANY_WORDS, WordFilter
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -43,6 +44,13 @@ class Target(NamedTuple):
     vector: Floats
     space: Space
     exclude: Inode | None
+
+
+class Near(NamedTuple):
+    """The nearest rows, and how many could have been among them."""
+
+    found: Hits
+    candidates: int
 
 
 class Search:
@@ -64,6 +72,11 @@ class Search:
         self._row_slots: dict[str, _RowSlots] = {}
         self._masks: OrderedDict[Any, tuple[Stamp, Bools]] = OrderedDict()
         self.by_names = ByNames(catalogue, self._filters).find
+
+    @property
+    def generation(self) -> int:
+        """Grows with everything that may alter which files are found."""
+        return self._catalogue.generation
 
     def space(self, name: str) -> Space:
         """Return a space that has vectors.
@@ -95,38 +108,85 @@ class Search:
         return Target(wanted, space, exclude)
 
     def nearest(
-        self, query: Query, target: Target, scope: Inode, who: Identity
+        self,
+        query: Query,
+        target: Target,
+        scope: Inode,
+        who: Identity,
+        words: WordFilter = ANY_WORDS,
     ) -> Outcome | Pending[Outcome]:
         """Find the files whose vectors are nearest to what `target` made."""
+        space = target.space
+
+        def outcome(near: Near) -> Outcome:
+            hits = self._hits(near.found, query, scope, who, space.name)
+            recall = space.recall.recall
+            plan, ef = near.found.plan, near.found.ef
+            return Outcome(hits, plan, space.name, space.model, ef, near.candidates, recall)
+
+        answer: Outcome | Pending[Outcome] = then(
+            self.near(query, target, scope, who, query.k, words), outcome
+        )
+        return answer
+
+    def near(
+        self,
+        query: Query,
+        target: Target,
+        scope: Inode,
+        who: Identity,
+        count: int,
+        words: WordFilter = ANY_WORDS,
+        *,
+        wholes: bool = False,
+    ) -> "Near | Pending[Near]":
+        """Find the `count` rows nearest to a target; with `wholes`, passages of files do not count."""
         vector, space, exclude = target
         mode = "exact" if query.mode == "exact" else "auto"
 
         def search(mask: Bools) -> Any:
             rows = space.rows
+            inos = rows.inos[: rows.limit]
             if exclude is not None:
-                mask = mask & (rows.inos[: rows.limit] != exclude)
-            count = int(np.count_nonzero(mask))
-            everything = count == len(space)
-            found = space.search(vector, query.k, mask=None if everything else mask, mode=mode)
-            return then(found, lambda found: outcome(found, count))
+                mask = mask & (inos != exclude)
+            if wholes and not rows.single:
+                mask = mask & (rows.passages[: rows.limit] == WHOLE)
+            if words is not ANY_WORDS:
+                mask = mask & words.lets_pass(inos)
+            allowed = int(np.count_nonzero(mask))
+            everything = allowed == len(space)
+            found = space.search(vector, count, mask=None if everything else mask, mode=mode)
+            return then(found, lambda found: Near(found, allowed))
 
-        def outcome(found: Hits, count: int) -> Outcome:
-            hits = self._hits(found, query, scope, who, space.name)
-            recall = space.recall.recall
-            return Outcome(hits, found.plan, space.name, space.model, found.ef, count, recall)
-
-        answer: Outcome | Pending[Outcome] = then(
+        near: Near | Pending[Near] = then(
             in_slices(self._candidates(space, query, scope, who)), search
         )
-        return answer
+        return near
+
+    def permitted(
+        self, inos: Slots, query: Query, scope: Inode, who: Identity
+    ) -> Generator[None, None, Bools]:
+        """Return which of these inodes are files that `who` may find, and that pass the filters."""
+        self._note_dirty(query)
+        catalogue = self._catalogue
+        slots = np.array([catalogue.slot(Inode(ino)) for ino in inos.tolist()], np.int64)
+        while catalogue.is_behind:
+            yield from catalogue.refresh()
+        mask = self._mask(slots, query, scope, who)
+        mask &= catalogue.inode[slots] == inos
+        yield from self._pass_words(mask, slots, query)
+        return mask
+
+    def _note_dirty(self, query: Query) -> None:
+        if query.asks_size_or_time:
+            for ino in self._dirty():
+                self._catalogue.note(ino)
 
     def _candidates(
         self, space: Space, query: Query, scope: Inode, who: Identity
     ) -> Generator[None, None, Bools]:
         """Return which rows may be found; the same answer serves until something changes."""
-        if query.asks_size_or_time:
-            for ino in self._dirty():
-                self._catalogue.note(ino)
+        self._note_dirty(query)
         slots = yield from self._slots_of(space)
         stamp = self._stamp(space)
         key = (space.name, scope, who, query._replace(k=0, min_score=None, like=None, vec=None))
@@ -202,24 +262,23 @@ class Search:
                 continue
             if len(hits) >= query.k and score < hits[query.k - 1].score:
                 break
-            hit = self._hit(
-                Inode(int(ino)), float(score), float(distance), query, scope, who, space
-            )
+            hit = self.hit(Inode(int(ino)), float(score), float(distance), query, scope, who, space)
             if hit is not None:
                 hits.append(hit)
         hits.sort(key=lambda hit: (-hit.score, hit.path))
         return hits[: query.k]
 
-    def _hit(
+    def hit(
         self,
         ino: Inode,
         score: float,
-        distance: float,
+        distance: float | None,
         query: Query,
         scope: Inode,
         who: Identity,
         space: str,
     ) -> Hit | None:
+        """Look at a file that was found as it is now; None if `who` does not find it any more."""
         try:
             node = self._tree.node(ino)
         except NotFound:

@@ -32,6 +32,7 @@ from vexfs_fuse.volume.files import Files
 from vexfs_fuse.volume.namespace import Namespace
 from vexfs_fuse.volume.room import Room, fitting
 from vexfs_fuse.volume.search import Search
+from vexfs_fuse.volume.text_search import TextSearch
 from vexfs_fuse.volume.vector_changes import PREFIX as VECTOR_PREFIX
 from vexfs_fuse.volume.vector_changes import VectorChanges
 from vexfs_fuse.volume.writer import Writer
@@ -110,6 +111,7 @@ class Volume:
             self.files.size_times,
             self.contents.dirty_inodes,
         )
+        self.text: TextSearch | None = None  # whoever has a full text gives it
         self.durable_lsn = journal.durable_lsn
         self.orphans = self.applier.orphans
         self.on_close: list[Callable[[], None]] = []

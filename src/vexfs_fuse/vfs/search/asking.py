@@ -70,7 +70,7 @@ class Question(NamedTuple):
 
 class _Kept(NamedTuple):
     results: ResultSet
-    generation: int  # of the volume when the search began
+    stamp: Any  # of the volume when the search began
     made_s: float
 
 
@@ -102,7 +102,7 @@ class Asking:
         now = self._volume.clock.monotonic_s()
         if (
             kept is not None
-            and kept.generation == self._volume.changes
+            and kept.stamp == self._stamp()
             and now - kept.made_s < FRESH_S
             and kept.results.query.vec is None  # that may have been written anew
         ):
@@ -134,24 +134,35 @@ class Asking:
 
     def _run(self, question: Question, actor: Actor) -> ResultSet | Pending[ResultSet]:
         query = grammar.parse(question.segments, self._volume.clock.now_ns())
-        generation = self._volume.changes
+        stamp = self._stamp()
         asker = Asker(question.who, actor)
         outcome = self.answer(query, question.segments, question.scope, asker)
         kept: ResultSet | Pending[ResultSet] = then(
-            outcome, lambda outcome: self._keep(question, query, outcome, generation)
+            outcome, lambda outcome: self._keep(question, query, outcome, stamp)
         )
         return kept
 
-    def _keep(
-        self, question: Question, query: Query, outcome: Outcome, generation: int
-    ) -> ResultSet:
-        results = ResultSet(query, question.segments, question.scope, outcome)
+    def _stamp(self) -> Any:
+        """Return what is another whenever something has changed that could alter an answer."""
+        text = self._volume.text
+        return self._volume.changes, None if text is None else text.version()
+
+    def _keep(self, question: Question, query: Query, outcome: Outcome, stamp: Any) -> ResultSet:
+        results = self.results(query, question.segments, question.scope, outcome)
         self._drop(question)
-        self._kept[question] = _Kept(results, generation, self._volume.clock.monotonic_s())
+        self._kept[question] = _Kept(results, stamp, self._volume.clock.monotonic_s())
         self._kept_hits += len(results.shown)
         while len(self._kept) > SETS_MAX or (self._kept_hits > HITS_MAX and len(self._kept) > 1):
             self._drop(next(iter(self._kept)))
         return results
+
+    def results(
+        self, query: Query, segments: tuple[bytes, ...], scope: Inode, outcome: Outcome
+    ) -> ResultSet:
+        """Return an answer as it is shown."""
+        text = self._volume.text
+        indexing = {} if text is None else text.progress()
+        return ResultSet(query, segments, scope, outcome, indexing)
 
     def _drop(self, question: Question) -> None:
         kept = self._kept.pop(question, None)
@@ -210,9 +221,21 @@ class Asking:
         self, query: Query, scope: Inode, who: Identity, raw: Any
     ) -> Outcome | Pending[Outcome]:
         target = self._target(query, scope, who, raw)
+        search, text = self._volume.search, self._volume.text
+        if text is None or text.version() is None:
+            if target is None:
+                return search.by_names(query, scope, who)
+            return search.nearest(query, target, scope, who)
+        if target is None and (query.words or query.has):
+            return text.find(query, scope, who)
+        bare = query._replace(words=(), has=(), without=())
+        words = text.word_filter(query, all_words=True)
         if target is None:
-            return self._volume.search.by_names(query, scope, who)
-        return self._volume.search.nearest(query, target, scope, who)
+            found = then(words, lambda words: search.by_names(bare, scope, who, words))
+        else:
+            found = then(words, lambda words: search.nearest(bare, target, scope, who, words))
+        answer: Outcome | Pending[Outcome] = found
+        return answer
 
     def check(self, question: Question) -> None:
         """Refuse what cannot be searched for, without searching.
@@ -222,7 +245,10 @@ class Asking:
         InvalidArgument, NoAttribute, NotFound
         """
         query = grammar.parse(question.segments, self._volume.clock.now_ns())
-        self._target(query, question.scope, question.who, None)
+        target = self._target(query, question.scope, question.who, None)
+        text = self._volume.text
+        if target is None and query.words and text is not None and text.version() is not None:
+            text.check(query)
 
     def _target(self, query: Query, scope: Inode, who: Identity, raw: Any) -> Target | None:
         """Return what the hits are to be near to, if to anything."""
@@ -237,6 +263,9 @@ class Asking:
             vector = parse_vector(self._private_vector(who.uid, query.vec), None)
         if vector is not None:
             return self._volume.search.target(vector, space, exclude)
+        text = self._volume.text
+        if query.words and text is not None and text.version() is not None:
+            return None
         if query.mode in {"vector", "exact"} or query.space is not None:
             raise InvalidArgument("a search in a vector space needs like= or vec=")
         return None

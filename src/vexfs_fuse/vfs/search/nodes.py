@@ -113,6 +113,8 @@ class HitFile(VirtualNode):
             return b"%.6f" % self.hit.score
         if name == b"user.vexfs.distance" and self.hit.distance is not None:
             return b"%.6f" % self.hit.distance
+        if name == b"user.vexfs.line" and self.hit.part is not None:
+            return b"%d" % self.hit.part.line
         return None
 
 

@@ -197,7 +197,7 @@ class NewQuery:
         outcome = self._asking.answer(query, segments, self._scope, self._asker, raw)
 
         def finish(outcome: Outcome) -> bytes:
-            self._answer = encode(ResultSet(query, segments, self._scope, outcome))
+            self._answer = encode(self._asking.results(query, segments, self._scope, outcome))
             return part()
 
         return then(outcome, finish)

@@ -19,12 +19,18 @@ class ResultSet:
     """What one search found, as of one moment; nothing in it changes any more."""
 
     def __init__(
-        self, query: Query, segments: tuple[bytes, ...], scope: Inode, outcome: Outcome
+        self,
+        query: Query,
+        segments: tuple[bytes, ...],
+        scope: Inode,
+        outcome: Outcome,
+        indexing: dict[str, Any],
     ) -> None:
         self.query = query
         self.segments = segments
         self.scope = scope
         self.outcome = outcome
+        self.indexing = indexing
         self.shown = [
             Shown(_entry_name(rank, hit.path), hit) for rank, hit in enumerate(outcome.hits, 1)
         ]
@@ -37,11 +43,13 @@ class ResultSet:
         )
 
     def text(self) -> bytes:
-        """Return the hits for people: rank, score, path."""
+        """Return the hits for people: rank, score, path; then line and excerpt, where there is a text."""
         lines = [f"# {self._described()}"]
         for line in self._lines():
             stale = "  (stale)" if line["stale"] else ""
             lines.append(f"{line['rank']:>4}  {line['score']:8.4f}  {line['path']}{stale}")
+            if line.get("excerpt"):
+                lines.append(f"{line['line']:>10}: {line['excerpt']}")
         return "\n".join(lines).encode() + b"\n"
 
     def _header(self) -> dict[str, Any]:
@@ -51,12 +59,15 @@ class ResultSet:
             "k": self.query.k,
             "hits": len(self.shown),
             "plan": outcome.plan,
-            "exact": outcome.plan in {"exact", "names"},
+            "exact": outcome.plan in {"exact", "names", "text"},
+            "mode": outcome.mode,
+            "fallback": outcome.fallback,
             "space": outcome.space,
             "model": outcome.model,
             "ef": outcome.ef,
             "candidates": outcome.candidates,
             "recall": outcome.recall,
+            "indexing": self.indexing or None,
         }
 
     def _lines(self) -> list[dict[str, Any]]:
@@ -68,6 +79,7 @@ class ResultSet:
                 "path": shown.hit.path.decode("utf-8", "surrogateescape"),
                 "name": shown.name.decode("utf-8", "surrogateescape"),
                 "stale": shown.hit.stale,
+                **_said(shown.hit),
             }
             for rank, shown in enumerate(self.shown, 1)
         ]
@@ -75,9 +87,30 @@ class ResultSet:
     def _described(self) -> str:
         header = self._header()
         told = ", ".join(
-            f"{key}={header[key]}" for key in ("plan", "space", "k", "candidates", "recall")
+            f"{key}={header[key]}"
+            for key in ("mode", "plan", "space", "k", "candidates", "recall")
+            if header[key] is not None
         )
+        if header["fallback"] is not None:
+            told += f"; no meaning: {header['fallback']}"
+        pending = self.indexing.get("pending")
+        if pending:
+            told += f"; {pending} files wait for indexing"
         return f"{' / '.join(header['query'])}: {len(self.shown)} hits ({told})"
+
+
+def _said(hit: Hit) -> dict[str, Any]:
+    """Return what a hit says of its text, if a text was searched for."""
+    if hit.scores is None:
+        return {}
+    part = hit.part
+    return {
+        "vector_score": hit.scores.vector,
+        "text_score": hit.scores.text,
+        "line": None if part is None else part.line,
+        "lines": None if part is None else [part.first_line, part.last_line],
+        "excerpt": None if part is None else part.excerpt,
+    }
 
 
 def _entry_name(rank: int, path: bytes) -> bytes:

@@ -1,0 +1,383 @@
+"""Answers questions in words: by the full text, by the meaning, or by both.
+
+What is slow (the question's vector, the full text) is read in a worker; who may see what, and what has
+become of the files meanwhile, is decided on the loop.  Permission comes before rank: what a caller may not
+find neither takes a place nor scales a score.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
+
+from vexfs_fuse.errors import (
+    CorruptData,
+    EmbedderFailed,
+    InvalidArgument,
+    ModelMissing,
+    NoAttribute,
+    VexfsError,
+)
+from vexfs_fuse.pending import Pending, caught
+from vexfs_fuse.text import words as text_words
+from vexfs_fuse.text.excerpts import place
+from vexfs_fuse.text.lookup import NO_MATCHES, Matches, TextLookup
+from vexfs_fuse.text.words import Words
+from vexfs_fuse.units import Inode
+from vexfs_fuse.vectors.space import Space
+from vexfs_fuse.volume.catalogue import Identity
+from vexfs_fuse.volume.fusion import Ranking, by_text, by_vector, fused
+from vexfs_fuse.volume.hits import Hit, Outcome, Part, Scores
+from vexfs_fuse.volume.query import Query
+from vexfs_fuse.volume.search import Near, Search, Target
+from vexfs_fuse.volume.slices import in_slices, then
+from vexfs_fuse.volume.vectors import Vectors
+from vexfs_fuse.volume.word_filter import ANY_WORDS, Longs, WordFilter
+
+SPACE: Final = "text"
+"""The vector space of the files' texts."""
+
+DEPTH: Final = 300
+"""Files that are nearest, among which meaning ranks."""
+
+PASSAGES: Final = 2_000
+"""Passages, and names, that match best, among which words rank."""
+
+PASSAGES_GROWTH: Final = 8
+"""So many times more are asked for when too few of them may be found by the caller."""
+
+PARTS_MAX: Final = 100
+"""Hits that have an excerpt."""
+
+SLACK: Final = 32
+"""Hits that are looked at beyond those wanted, to make up for what goes meanwhile."""
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class Questions(Protocol):
+    """Makes vectors of questions."""
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Of the model; None while it is not known."""
+        ...
+
+    @property
+    def is_available(self) -> bool:
+        """Whether it makes sense to ask."""
+        ...
+
+    def embed(self, text: str) -> Floats | Pending[Floats]:
+        """Return the vector of a question.  The work raises `ModelMissing` or `EmbedderFailed`."""
+        ...
+
+
+class Asked(NamedTuple):
+    """One question, and how it is answered."""
+
+    query: Query  # without what the word filter decides
+    scope: Inode
+    who: Identity
+    words: Words
+    mode: str  # hybrid, vector or text
+    fallback: str | None
+    space: Space | None  # None: meaning does not decide
+
+
+class Read(NamedTuple):
+    """What a worker read for a question."""
+
+    vector: Any  # None: not asked for; of type Floats, or VexfsError
+    matches: Matches
+    passages: int  # that were asked for
+    filter: WordFilter
+    damage: str | None
+
+
+class TextSearch:
+    """Searches the texts of one volume.
+
+    `progress` tells how far indexing is, for the header of results.
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        vectors: Vectors,
+        lookup: TextLookup,
+        questions: Questions | None,
+        progress: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._search = search
+        self._vectors = vectors
+        self._lookup = lookup
+        self._questions = questions
+        self.progress = progress
+
+    def version(self) -> tuple[int, ...] | None:
+        """Return what changes with every change of the full text; None: there is none."""
+        try:
+            return self._lookup.version()
+        except CorruptData:
+            return ()
+
+    def check(self, query: Query) -> None:
+        """Refuse what cannot be searched for.
+
+        Raises
+        ------
+        InvalidArgument, ModelMissing, NoAttribute
+        """
+        if query.space not in {None, SPACE}:
+            raise InvalidArgument(f"words are searched for in space {SPACE}")
+        self._way(query)
+
+    def word_filter(
+        self, query: Query, *, all_words: bool = False
+    ) -> WordFilter | Pending[WordFilter]:
+        """Return which files have what `has=` and `not=` say, with `all_words` all free text as well."""
+        having = [*query.has, *text_words.read(query.text).phrases]
+        if all_words:
+            having += text_words.read(query.text).terms
+        if not having and not query.without:
+            return ANY_WORDS
+        return Pending(lambda: self._filter(having, query.without), lambda filter_: filter_)
+
+    def find(self, query: Query, scope: Inode, who: Identity) -> Outcome | Pending[Outcome]:
+        """Find the files that the words of a question, or of `has=` alone, speak of.
+
+        Raises
+        ------
+        InvalidArgument, ModelMissing, NoAttribute, EmbedderFailed, CorruptData, TimedOut
+        """
+        self.check(query)
+        mode, fallback, space = self._way(query)
+        words = text_words.read(query.text or " ".join(query.has))
+        bare = query._replace(words=(), has=(), without=())
+        asked = Asked(bare, scope, who, words, mode, fallback, space)
+        having = [*query.has, *words.phrases]
+        vector: Any = None
+        if space is not None and self._questions is not None:
+            vector = self._questions.embed(query.text)
+        embed = caught(vector.work) if isinstance(vector, Pending) else None
+        embedded = vector.resume if isinstance(vector, Pending) else _same
+
+        def work() -> Read:
+            made = vector if embed is None else embed()
+            return self._read(asked, made, having, query.without)
+
+        def resume(read: Read) -> Any:
+            if embed is not None and not isinstance(read.vector, VexfsError):
+                read = read._replace(vector=embedded(read.vector))
+            return self._ranked(*self._settled(asked, read))
+
+        return Pending(work, resume)
+
+    # -- which way -----------------------------------------------------------------------------
+
+    def _way(self, query: Query) -> tuple[str, str | None, Space | None]:
+        """Return the mode, why it is not hybrid, and the space to search."""
+        if query.mode == "text" or not query.words:
+            return "text", None, None
+        hindrance = self._hindrance()
+        alone = query.mode in {"vector", "exact"}
+        if hindrance is None:
+            return "vector" if alone else "hybrid", None, self._vectors.spaces[SPACE]
+        if alone:
+            raise hindrance
+        return "text", str(hindrance), None
+
+    def _hindrance(self) -> VexfsError | None:
+        """Return why there is no searching by meaning; None: there is."""
+        space = self._vectors.spaces.get(SPACE)
+        questions = self._questions
+        if questions is None or not questions.is_available:
+            return ModelMissing()
+        if space is None or not len(space):
+            return NoAttribute(f"no vectors in space {SPACE} yet")
+        model = questions.fingerprint
+        if model is not None and model != space.model:
+            return NoAttribute(f"the vectors in space {SPACE} are of {space.model}, not of {model}")
+        return None
+
+    def _settled(self, asked: Asked, read: Read) -> tuple[Asked, Read]:
+        """Look again at what could have failed, or changed, meanwhile."""
+        if asked.space is not None:
+            hindrance = self._hindrance()
+            if isinstance(read.vector, VexfsError):
+                hindrance = read.vector
+            if hindrance is not None:
+                if asked.mode == "vector":
+                    raise hindrance
+                asked = asked._replace(mode="text", fallback=str(hindrance), space=None)
+            else:
+                asked = asked._replace(space=self._vectors.spaces[SPACE])
+        if read.damage is not None:
+            if asked.space is None:
+                raise CorruptData(read.damage)
+            asked = asked._replace(mode="vector", fallback=read.damage)
+        return asked, read
+
+    # -- in a worker ---------------------------------------------------------------------------
+
+    def _read(
+        self, asked: Asked, vector: Any, having: Sequence[str], without: Sequence[str]
+    ) -> Read:
+        filter_ = self._filter(having, without)
+        matches, damage = NO_MATCHES, None
+        if asked.mode != "vector":
+            try:
+                matches = self._lookup.match(asked.words, PASSAGES)
+            except CorruptData as damaged:
+                damage = str(damaged)
+        return Read(vector, matches, PASSAGES, filter_, damage)
+
+    def _filter(self, having: Sequence[str], without: Sequence[str]) -> WordFilter:
+        return WordFilter(
+            tuple(self._having(text) for text in dict.fromkeys(having)),
+            tuple(self._having(text) for text in dict.fromkeys(without)),
+        )
+
+    def _having(self, text: str) -> Longs:
+        expression = text_words.phrase(text)
+        return np.zeros(0, np.int64) if expression is None else self._lookup.having(expression)
+
+    # -- on the loop ---------------------------------------------------------------------------
+
+    def _ranked(self, asked: Asked, read: Read) -> Any:
+        """Rank what matches and may be found; read more if that is too little."""
+
+        def rank(matches: Matches) -> Any:
+            few = len(matches.inos) < asked.query.k
+            if few and not read.matches.all_there:
+                count = read.passages * PASSAGES_GROWTH
+                return Pending(
+                    lambda: self._lookup.match(asked.words, count),
+                    lambda more: self._ranked(asked, read._replace(matches=more, passages=count)),
+                )
+            if asked.space is None:
+                return self._shown(asked, by_text(matches), None, len(matches.inos))
+            return self._with_meaning(asked, read, matches)
+
+        return then(in_slices(self._permitted(asked, read)), rank)
+
+    def _permitted(self, asked: Asked, read: Read) -> Generator[None, None, Matches]:
+        """Return the matches that the caller may find and that pass all filters."""
+        matches = read.matches
+        mask = yield from self._search.permitted(matches.inos, asked.query, asked.scope, asked.who)
+        mask = mask & read.filter.lets_pass(matches.inos)
+        return matches.only(mask)
+
+    def _with_meaning(self, asked: Asked, read: Read, matches: Matches) -> Any:
+        space, query = asked.space, asked.query
+        assert space is not None
+        if len(read.vector) != space.dimensions:
+            raise EmbedderFailed(f"{len(read.vector)} dimensions, and space {SPACE} has others")
+        target = Target(read.vector, space, None)
+
+        def rank(near: Near) -> Any:
+            inos, scores = near.found.inos, near.found.scores
+            alone = asked.mode == "vector"
+            ranking = by_vector(inos, scores) if alone else fused(matches, inos, scores)
+            return self._shown(asked, ranking, near, near.candidates, read.vector)
+
+        depth = max(DEPTH, query.k + SLACK)
+        near = self._search.near(
+            query, target, asked.scope, asked.who, depth, read.filter, wholes=True
+        )
+        return then(near, rank)
+
+    def _shown(
+        self,
+        asked: Asked,
+        ranking: Ranking,
+        near: Near | None,
+        candidates: int,
+        vector: Floats | None = None,
+    ) -> Any:
+        """Fetch what is shown of the best, then look at them as they are now."""
+        count = asked.query.k + SLACK
+        ranking = ranking.best(count)
+        places = [
+            (Inode(ino), passage or self._nearest_passage(asked.space, Inode(ino), vector))
+            for ino, passage in zip(
+                ranking.inos[:PARTS_MAX].tolist(), ranking.passages.tolist(), strict=False
+            )
+        ]
+
+        def outcome(parts: list[Part | None]) -> Outcome:
+            hits = self._hits(asked, ranking, parts)
+            space, recall = asked.space, None if asked.space is None else asked.space.recall.recall
+            return Outcome(
+                hits,
+                "text" if near is None else near.found.plan,
+                None if space is None else SPACE,
+                "" if space is None else space.model,
+                None if near is None else near.found.ef,
+                candidates,
+                recall,
+                asked.mode,
+                asked.fallback,
+            )
+
+        if not places:
+            return outcome([])
+        return Pending(lambda: self._parts(places, asked.words), outcome)
+
+    def _nearest_passage(self, space: Space | None, ino: Inode, vector: Floats | None) -> int:
+        """Return the number of the passage that is nearest to a question."""
+        if space is None or vector is None:
+            return 1
+        rows = space.rows.of(ino)[1:]
+        if not rows:
+            return 1
+        scores = [float(space.parts.vector(row) @ vector) for row in rows]
+        return int(space.rows.passages[rows[int(np.argmax(scores))]])
+
+    def _parts(
+        self, places: Sequence[tuple[Inode, int]], words: Words
+    ) -> list[Part | None]:  # in a worker
+        try:
+            excerpts = self._lookup.excerpts(places)
+        except CorruptData:
+            return [None] * len(places)
+        parts: list[Part | None] = []
+        for excerpt in excerpts:
+            if excerpt is None:
+                parts.append(None)
+                continue
+            found = place(words, excerpt.first_line, excerpt.text)
+            parts.append(Part(found.line, excerpt.first_line, excerpt.last_line, found.text))
+        return parts
+
+    def _hits(self, asked: Asked, ranking: Ranking, parts: list[Part | None]) -> list[Hit]:
+        query, hits = asked.query, []
+        rows = zip(
+            ranking.inos.tolist(),
+            ranking.scores.tolist(),
+            ranking.vector.tolist(),
+            ranking.text.tolist(),
+            strict=True,
+        )
+        for at, (ino, score, vector, text) in enumerate(rows):
+            if query.min_score is not None and score < query.min_score:
+                break
+            distance = None if vector != vector else 1.0 - vector
+            found = self._search.hit(
+                Inode(ino), score, distance, query, asked.scope, asked.who, SPACE
+            )
+            if found is not None:
+                scores = Scores(_number(vector), _number(text))
+                part = parts[at] if at < len(parts) else None
+                hits.append(found._replace(scores=scores, part=part))
+        hits.sort(key=lambda hit: (-hit.score, hit.path))
+        return hits[: query.k]
+
+
+def _number(value: float) -> float | None:
+    return None if value != value else value
+
+
+def _same(value: Any) -> Any:
+    return value
