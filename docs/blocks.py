@@ -390,7 +390,7 @@ def _errno(number: int) -> str:
 # --- bounds -------------------------------------------------------------------------------------------
 
 BOUNDS: Final = (
-    ("fuse.session", "REQUESTS_MAX"),
+    ("fuse.direct", "SUSPENDED_MAX"),
     ("fuse.session", "READAHEAD_KIB"),
     ("fuse.init_flags", "BACKGROUND_REQUESTS_MAX"),
     ("fuse.reader", "FAIR_REQUESTS"),

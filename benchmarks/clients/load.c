@@ -65,6 +65,8 @@ static uint64_t daemon_cpu_ns(void)
     uint64_t all = 0;
     for (struct dirent *thread; threads && (thread = readdir(threads));) {
         uint64_t spent = 0;
+        if (thread->d_name[0] == '.') /* `..` would count the first thread again */
+            continue;
         snprintf(path, sizeof path, "/proc/%s/task/%s/schedstat", daemon_pid, thread->d_name);
         FILE *statistics = fopen(path, "r");
         if (statistics && fscanf(statistics, "%lu", &spent) == 1)

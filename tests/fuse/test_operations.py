@@ -11,13 +11,15 @@ import pytest
 
 from tests.support.memory_mount import MemoryMount
 from tests.support.persons import ALICE, acting_as
+from vexfs_fuse.fuse.reader import Way
 
 pytestmark = pytest.mark.mount
 
 
-@pytest.fixture(scope="module")
-def volume() -> Iterator[MemoryMount]:
-    with MemoryMount(allow_other=True, suid=True) as mount:
+@pytest.fixture(scope="module", params=[Way.DIRECT, Way.HYBRID])
+def volume(request: pytest.FixtureRequest) -> Iterator[MemoryMount]:
+    """A mount: both who translates the kernel's bytes and who translates pyfuse3's objects."""
+    with MemoryMount(allow_other=True, suid=True, reader=request.param) as mount:
         yield mount
 
 

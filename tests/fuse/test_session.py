@@ -43,7 +43,7 @@ def found(path: Path) -> dict[str, str]:
 def test_root_mounts_with_all_flags() -> None:
     with MemoryMount() as mount:
         shown = found(mount.path)
-        mount.wait_for_log(r"'mounted_by': 'mount\(2\)', 'reader': 'hybrid'")
+        mount.wait_for_log(r"'mounted_by': 'mount\(2\)', 'reader': 'direct'")
         mount.wait_for_log(
             "'DONT_MASK', 'PARALLEL_DIROPS', 'EXPLICIT_INVAL_DATA', 'HANDLE_KILLPRIV_V2'"
         )
@@ -58,7 +58,7 @@ def test_an_ordinary_user_mounts_through_the_helper_with_the_same_flags(
 ) -> None:
     with MemoryMount(uid=NOBODY) as mount:
         shown = found(mount.path)
-        mount.wait_for_log("'mounted_by': 'fusermount3', 'reader': 'hybrid'")
+        mount.wait_for_log("'mounted_by': 'fusermount3', 'reader': 'direct'")
         mount.wait_for_log(
             "'DONT_MASK', 'PARALLEL_DIROPS', 'EXPLICIT_INVAL_DATA', 'HANDLE_KILLPRIV_V2'"
         )

@@ -46,7 +46,7 @@ def test_the_status_tells_how_requests_are_read_and_flags_were_negotiated() -> N
     volume = MountedVolume().start()
     try:
         status = json.loads((volume.path / ".vexfs" / "status.json").read_bytes())
-        assert status["mount"]["reader"] == "hybrid"
+        assert status["mount"]["reader"] == "direct"
         assert "HANDLE_KILLPRIV_V2" in status["mount"]["init_flags"]
         assert status["daemon"]["pid"] == volume.pid
         volume.stop()

@@ -119,14 +119,19 @@ class Guard(pyfuse3.Operations):
         return swallow
 
     def _explain(self, name: str, request: tuple[Any, ...], failure: Exception) -> FUSEError:
-        """Return the errno that answers `failure`; log it when it is not an expected one."""
-        if isinstance(failure, VexfsError | FUSEError):
-            number = failure.errno
-        else:
-            number = BUG
-            _log.error("%s failed: %s", name, describe(request), exc_info=failure)
-        self._recorder.fail(name, errno.errorcode.get(number, str(number)))
-        return FUSEError(number)
+        return FUSEError(errno_of(self._recorder, name, request, failure))
+
+
+def errno_of(recorder: Recorder, name: str, request: tuple[Any, ...], failure: Exception) -> int:
+    """Return the errno that answers `failure`, counted; log it when it is not an expected one."""
+    number: int
+    if isinstance(failure, VexfsError | FUSEError):
+        number = failure.errno
+    else:
+        number = BUG
+        _log.error("%s failed: %s", name, describe(request), exc_info=failure)
+    recorder.fail(name, errno.errorcode.get(number, str(number)))
+    return number
 
 
 def describe(request: tuple[Any, ...]) -> str:

@@ -5,6 +5,9 @@ an epoll_ctl and two epoll_wait, about 15 of the 22 us that a request costs in P
 `trio` up as a module global (its own asyncio layer replaces that global too), so it can be given
 cheaper parts.
 
+direct
+    As hybrid, but nothing of pyfuse3 and libfuse is left in a request's way: `direct` reads its
+    bytes and answers it.  They have exchanged INIT with the kernel before.
 hybrid
     The reader blocks in epoll_wait() on the FUSE device and on trio's own epoll descriptor, until
     trio's next deadline.  An undisturbed request is: wait, read, handler, write.  Trio goes on working: results
@@ -18,6 +21,7 @@ plain
 In all of them a handler that really suspends lets a standby task read on.
 """
 
+import errno
 import os
 import select
 from collections.abc import Awaitable, Callable
@@ -28,6 +32,7 @@ from typing import Any, Final, NamedTuple
 import pyfuse3
 import trio
 
+from vexfs_fuse.fuse.direct import Direct
 from vexfs_fuse.fuse.init_flags import InitRelay
 
 FAIR_REQUESTS: Final = 256
@@ -35,6 +40,18 @@ FAIR_REQUESTS: Final = 256
 
 FAIR_POLLS: Final = 32
 """The same for the polling reader, where a pass is also the only way for others to run."""
+
+UNASKED_MAX: Final = 16
+"""Requests that the direct reader reads in a row without looking whether trio has something to do."""
+
+PROBE_EVERY: Final = 32
+"""After so many requests it tries whether another one is there already."""
+
+_ENDS: Final = frozenset({errno.ENODEV, errno.ECONNABORTED})
+"""The read fails so when the volume is unmounted, see fuse_dev_do_read()."""
+
+_WITHDRAWALS: Final = frozenset({errno.EAGAIN, errno.ENOENT, errno.EINTR})
+"""And so when the request that was announced is gone: a client that is killed takes it back."""
 
 _SETTLING_PASSES: Final = 3
 """Passes of trio after which nothing is left that was scheduled before we began to watch."""
@@ -45,22 +62,28 @@ WaitReadable = Callable[[int], Awaitable[None]]
 class Way(StrEnum):
     """How requests are read, best first."""
 
+    DIRECT = "direct"
     HYBRID = "hybrid"
     POLLING = "polling"
     PLAIN = "plain"
 
 
-async def install(best: Way = Way.HYBRID, relay: InitRelay | None = None) -> Way:
+async def install(
+    best: Way = Way.DIRECT, relay: InitRelay | None = None, direct: Direct | None = None
+) -> Way:
     """Give pyfuse3 the best way of reading that works here, no better than `best`; return it.
 
     To be called before `pyfuse3.init`, in the trio run that will serve.  With `relay`, the first
-    two waits carry the INIT exchange.
+    two waits carry the INIT exchange.  Without `direct`, pyfuse3's handlers answer.
     """
-    runner = await _runner() if best is Way.HYBRID else None
-    way = Way.POLLING if best is Way.HYBRID and runner is None else best
+    if best is Way.DIRECT and direct is None:
+        best = Way.HYBRID
+    runner = await _runner() if best in {Way.DIRECT, Way.HYBRID} else None
+    way = best if runner is not None or best is Way.PLAIN else Way.POLLING
     watch = _Watch()
     notify_closing: Callable[[int], None] = trio.lowlevel.notify_closing
     wait: WaitReadable = trio.lowlevel.wait_readable
+    first: WaitReadable | None = None
     lock: Callable[[], Any] = trio.Lock
     if way is not Way.PLAIN:
         trio.lowlevel.add_instrument(watch)
@@ -71,7 +94,11 @@ async def install(best: Way = Way.HYBRID, relay: InitRelay | None = None) -> Way
     if runner is not None:
         hybrid = _Hybrid(runner, watch)
         wait, notify_closing = hybrid.wait_readable, hybrid.notify_closing
-    _substitute(lock, wait, notify_closing, relay)
+        if way is Way.DIRECT and direct is not None:
+            answering = _Answering(runner, watch.due, direct)
+            first = wait if relay is None else None  # INIT, which is libfuse's
+            wait, notify_closing = answering.serve, answering.notify_closing
+    _substitute(lock, first or wait, wait, notify_closing, relay)
     return way
 
 
@@ -87,6 +114,7 @@ _session_loop = _pyfuse3._session_loop
 
 def _substitute(
     lock: Callable[[], Any],
+    first: WaitReadable,
     wait: WaitReadable,
     notify_closing: Callable[[int], None],
     relay: InitRelay | None,
@@ -101,7 +129,7 @@ def _substitute(
         """Wait for the first time: from now on a read of a vanished request must not block."""
         os.set_blocking(fd, False)
         lowlevel.wait_readable = wait
-        await wait(fd)
+        await first(fd)
 
     async def answered(fd: int) -> None:
         assert relay is not None
@@ -306,3 +334,81 @@ class _Hybrid:
             raise trio.ClosedResourceError
 
         return wait_readable
+
+
+class _Answering:
+    """What pyfuse3 takes for a wait: requests are answered in it, until the session ends."""
+
+    def __init__(self, runner: _Runner, due: set[trio.lowlevel.Task], direct: Direct) -> None:
+        self._runner = runner
+        self._due = due
+        self._direct = direct
+        self._sleep_s = trio.lowlevel.current_clock().deadline_to_sleep_time
+        self._closing = False
+
+    def notify_closing(self, fd: int) -> None:
+        """End the wait for `fd`, which is about to be closed."""
+        self._closing = True
+        trio.lowlevel.notify_closing(fd)
+
+    async def serve(self, fd: int) -> None:
+        """Answer requests; raise as if `fd` had been closed when there will be no more.
+
+        Slow answers that are still awaited then are waited for, as pyfuse3 does.
+        """
+        async with trio.open_nursery() as nursery:
+            if not self._closing:
+                self._direct.serve(fd, nursery)
+                await self._answer_all(fd)
+                self._closing = True
+        raise trio.ClosedResourceError
+
+    async def _answer_all(self, device: int) -> None:
+        """Answer until the end; a closure of local names, as in `_Hybrid`.
+
+        A request that is there is read without asking epoll for it, as long as that goes well:
+        with one client it never does, with several mostly.
+        """
+        poller = select.epoll()
+        poller.register(self._runner.epoll_fd, select.EPOLLIN)
+        poller.register(device, select.EPOLLIN)
+        poll = poller.poll
+        next_deadline, sleep_s, due = self._runner.next_deadline, self._sleep_s, self._due
+        direct = self._direct
+        answer, buffers = direct.answer, direct.buffers
+        checkpoint = trio.lowlevel.checkpoint
+        readv = os.readv
+        never = float("inf")
+        count = unasked = 0
+        while not self._closing:
+            count += 1
+            if due or count >= FAIR_REQUESTS:
+                count = 0
+                await checkpoint()
+                continue
+            if direct.is_full:
+                await direct.room()
+                continue
+            if not unasked or not count % UNASKED_MAX:
+                deadline = next_deadline()
+                if deadline == never:
+                    ready = poll(None, 2)
+                else:
+                    wait_s = sleep_s(deadline)
+                    ready = poll(wait_s, 2) if wait_s > 0 else []
+                if len(ready) != 1 or ready[0][0] != device:
+                    # Trio has work, and there may be a request besides: look again after its pass.
+                    await checkpoint()
+                    continue
+            try:
+                size = readv(device, buffers)
+            except OSError as failure:
+                if failure.errno in _ENDS:
+                    break
+                if failure.errno not in _WITHDRAWALS:
+                    raise
+                unasked = 0
+                continue
+            answer(size)
+            unasked = unasked + 1 if unasked else int(count % PROBE_EVERY == 0)
+        poller.close()

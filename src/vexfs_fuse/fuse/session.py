@@ -13,6 +13,7 @@ import trio
 
 from vexfs_fuse.errors import MountFailed
 from vexfs_fuse.fuse import init_flags, mounting, reader
+from vexfs_fuse.fuse.direct import Direct
 from vexfs_fuse.fuse.guard import Guard
 from vexfs_fuse.fuse.init_flags import InitRelay, Wishes
 from vexfs_fuse.fuse.mounting import MountOptions
@@ -46,11 +47,17 @@ class Session:
         self._relay: InitRelay | None = None
 
     async def mount(
-        self, guard: Guard, *, wishes: Wishes | None = WISHES, best_reader: Way = Way.HYBRID
+        self,
+        guard: Guard,
+        direct: Direct | None = None,
+        *,
+        wishes: Wishes | None = WISHES,
+        best_reader: Way = Way.DIRECT,
     ) -> None:
         """Mount; requests wait in the kernel until `serve`.
 
-        Without `wishes` libfuse mounts by itself, as it comes.
+        They are answered by `direct` if that works here and `best_reader` allows it, else through
+        pyfuse3 by `guard`.  Without `wishes` libfuse mounts by itself, as it comes.
 
         Raises
         ------
@@ -58,12 +65,12 @@ class Session:
         """
         self.path = mounting.prepare(self.path)
         if wishes is None:
-            self.reads_by = await reader.install(best_reader)
+            self.reads_by = await reader.install(best_reader, direct=direct)
             self._mount_by_libfuse(guard)
             return
         device, self.mounted_by = mounting.mount(self.path, self._options)
         self._relay = InitRelay(device, wishes, self._initialised)
-        self.reads_by = await reader.install(best_reader, self._relay)
+        self.reads_by = await reader.install(best_reader, self._relay, direct)
         pyfuse3.init(guard, self._relay.mountpoint, set())
 
     def _mount_by_libfuse(self, guard: Guard) -> None:

@@ -11,6 +11,10 @@ SLOW: Final = frozenset({Pending, Durable, WaitForSpace})
 class Settler(Protocol):
     """Turns a slow answer into the answer; runtime has the one that uses threads and syncs."""
 
+    def at_once(self, answer: Any) -> Any:
+        """Return what `answer` becomes if nobody has to wait for that, else `answer` itself."""
+        ...
+
     async def settle(self, answer: Any) -> Any:
         """Return what `answer`, one of `SLOW`, becomes.
 

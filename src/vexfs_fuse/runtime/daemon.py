@@ -12,6 +12,7 @@ import trio
 from vexfs_fuse import __version__
 from vexfs_fuse.errors import MountFailed, VexfsError
 from vexfs_fuse.fuse.affinity import Follower
+from vexfs_fuse.fuse.direct import Direct
 from vexfs_fuse.fuse.guard import Guard
 from vexfs_fuse.fuse.invalidation import Invalidation
 from vexfs_fuse.fuse.mounting import MountOptions
@@ -199,8 +200,17 @@ class Daemon:
         )
         settler = Settling(self._workers, self._syncer)
         guard = Guard(operations, settler, self.recorder, self._follower)
+        direct = Direct(
+            self._vfs,
+            settler,
+            self.recorder,
+            self._follower,
+            attr_timeout_s=config.attr_timeout,
+            entry_timeout_s=config.entry_timeout,
+        )
         wishes = WISHES if self._settings.init_relay else None
-        await self._session.mount(guard, wishes=wishes, best_reader=Way(self._settings.reader))
+        best = Way(self._settings.reader)
+        await self._session.mount(guard, direct, wishes=wishes, best_reader=best)
         settle_garbage()
         keep_buffers()
 

@@ -29,6 +29,6 @@ class MountSettings:
     ready_fd: int | None = None
     foreground: bool = True
     origins: Mapping[str, str] = field(default_factory=dict)
-    reader: str = "hybrid"
+    reader: str = "direct"
     init_relay: bool = True
     stop_grace_s: float = STOP_GRACE_S

@@ -22,6 +22,17 @@ class Settling:
         self._syncer = syncer
         self._patient = trio.Semaphore(PATIENT_MAX)
 
+    def at_once(self, answer: Any) -> Any:
+        """Return what a slow answer becomes if that can be done here and now, else `answer`.
+
+        Raises
+        ------
+        StoreFailed
+        """
+        if type(answer) is Durable and self._syncer.sync_here(answer.lsn):
+            return answer.value
+        return answer
+
     async def settle(self, answer: Any) -> Any:
         """Return what a slow answer becomes; a resumption may be slow again.
 

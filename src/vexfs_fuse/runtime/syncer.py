@@ -137,11 +137,7 @@ class Syncer:
         StoreFailed
             It will never be.
         """
-        while lsn > self._volume.durable_lsn:
-            self._refuse_if_failed()
-            self._begin(inline=True)  # before this task waits: it may wake those who do
-            if lsn <= self._volume.durable_lsn:
-                return
+        while not self.sync_here(lsn):
             waiter = (lsn, trio.lowlevel.current_task())
 
             def leave(_raise_cancel: Any, waiter: Waiter = waiter) -> trio.lowlevel.Abort:
@@ -150,6 +146,19 @@ class Syncer:
 
             self._waiters.append(waiter)
             await trio.lowlevel.wait_task_rescheduled(leave)
+
+    def sync_here(self, lsn: Lsn) -> bool:
+        """Begin what makes the journal durable through `lsn`; return whether it is by now.
+
+        Raises
+        ------
+        StoreFailed
+            It will never be.
+        """
+        if lsn > self._volume.durable_lsn:
+            self._refuse_if_failed()
+            self._begin(inline=True)
+        return lsn <= self._volume.durable_lsn
 
     def _refuse_if_failed(self) -> None:
         if self._volume.failure is not None:

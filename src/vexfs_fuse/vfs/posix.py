@@ -380,11 +380,14 @@ class Vfs:
         ):
             self._attributes.touch_atime(node, now)
 
-    def write(self, handle: int, offset: int, data: bytes) -> Any:
-        """Write at `offset`; return the number of bytes taken."""
+    def write(self, handle: int, offset: int, data: bytes | memoryview) -> Any:
+        """Write at `offset`; return the number of bytes taken, after which `data` may change.
+
+        Only where it must wait for space it needs them for longer.
+        """
         file = self._open.get(handle)
         if file.__class__ is not OpenFile:
-            return self._virtual_file(file).write(offset, data)
+            return self._virtual_file(file).write(offset, bytes(data))
         node = file.node
         if not file.keeps_set_id and self._attributes.clears_set_id:
             if node.mode & 0o6000 or node.xattr_count:

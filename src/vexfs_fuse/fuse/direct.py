@@ -1,0 +1,213 @@
+"""Answers the kernel's requests without libfuse: bytes in, one call of the core, bytes out.
+
+It does what `operations` and `guard` do for pyfuse3, in a third of the time: no coroutine, no
+object of pyfuse3 and no copy of contents for a request (`docs/decisions/answering-directly.md`).
+`reader` brings the requests; what a slow answer becomes is awaited in a task of its own.
+"""
+
+import errno
+import logging
+import os
+from collections.abc import Callable
+from time import perf_counter_ns
+from typing import Any, Final
+
+import trio
+
+from vexfs_fuse.fuse import protocol as wire
+from vexfs_fuse.fuse.affinity import Follower
+from vexfs_fuse.fuse.caller import Requester, Requesters
+from vexfs_fuse.fuse.guard import SAMPLE_EVERY, errno_of
+from vexfs_fuse.fuse.protocol import HEADER_BYTES, OUT
+from vexfs_fuse.fuse.requests import Answer, Encoder, Handler, Requests
+from vexfs_fuse.fuse.slow import SLOW, Settler
+from vexfs_fuse.observe.recorder import TOTAL, Recorder
+from vexfs_fuse.pending import Durable
+
+SUSPENDED_MAX: Final = 99
+"""Requests that may wait for slow answers beside each other; those beyond wait in the kernel."""
+
+_log = logging.getLogger(__name__)
+
+
+class Direct:
+    """Answers requests that are in `view`, of a buffer that is read into again and again.
+
+    `vfs` is a mounted volume, `vexfs_fuse.vfs`; what it returns may be slow in any of its methods.
+    """
+
+    def __init__(
+        self,
+        vfs: Any,
+        settler: Settler,
+        recorder: Recorder,
+        follower: Follower,
+        *,
+        attr_timeout_s: float,
+        entry_timeout_s: float,
+    ) -> None:
+        self._settler = settler
+        self._recorder = recorder
+        self._follower = follower
+        self._callers = Requesters()
+        self._requests = Requests(
+            vfs,
+            recorder,
+            self._callers,
+            attr_timeout_s=attr_timeout_s,
+            entry_timeout_s=entry_timeout_s,
+        )
+        self._device = -1
+        self._nursery: trio.Nursery | None = None
+        self._suspended = 0
+        self._room = trio.lowlevel.ParkingLot()
+        self.buffers: list[bytearray] = []
+        self._renew_buffer()
+        self._table = {
+            opcode: self._answerer(name, handler, encode)
+            for opcode, name, handler, encode in self._requests.kinds()
+        }
+
+    def serve(self, device: int, nursery: trio.Nursery) -> None:
+        """Send answers to `device` from now on; slow ones are awaited in `nursery`."""
+        self._device = device
+        self._nursery = nursery
+
+    async def room(self) -> None:
+        """Return when one more slow answer may be awaited."""
+        while self._suspended >= SUSPENDED_MAX:
+            await self._room.park()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether `room` would wait."""
+        return self._suspended >= SUSPENDED_MAX
+
+    def answer(self, size: int) -> None:
+        """Answer the request in the buffer."""
+        view = self._view
+        opcode = view[4] | view[5] << 8
+        answerer = self._table.get(opcode)
+        request = bytes(view[: wire.WRITTEN_FROM if opcode == wire.WRITE else size])
+        if answerer is not None:
+            answerer(request, size)
+        elif opcode != wire.INTERRUPT:  # nothing that is slow can be broken off: let it end
+            self._send(OUT.pack(OUT.size, -errno.ENOSYS, wire.HEADER.unpack_from(request)[1]))
+
+    def _renew_buffer(self) -> None:
+        """Leave the buffer to whoever has a part of it, and read into another from now on."""
+        buffer = bytearray(wire.REQUEST_BYTES_MAX)
+        self._view = self._requests.view = memoryview(buffer)
+        self.buffers[:] = [buffer]
+
+    # --- around every request
+
+    def _answerer(
+        self, name: str, handler: Handler, encode: Encoder
+    ) -> Callable[[bytes, int], None]:
+        """Return the function that answers one kind of request; `size` is that of a whole request.
+
+        A closure for each operation, as every attribute of `self` would cost all requests.
+        """
+        row = self._recorder.row(name)
+        header = wire.HEADER.unpack_from
+        callers = self._callers
+        who_asks = wire.CALLER
+        send = self._send
+        slow = SLOW
+        later = self._later
+        seen = self._follower.seen
+        until_sample = SAMPLE_EVERY
+
+        def answer(request: bytes, size: int) -> None:
+            nonlocal until_sample
+            began = perf_counter_ns()
+            _, unique, ino = header(request)
+            who = callers[request[who_asks]]
+            until_sample -= 1
+            if not until_sample:
+                until_sample = SAMPLE_EVERY
+                if who.pid:  # what the kernel does by itself has none
+                    seen(who.pid)
+            try:
+                value = handler(ino, request, who)
+                if type(value) in slow:
+                    value = later(name, row, began, (ino, request, who), value, encode)
+                    if value is _LATER:
+                        return
+                reply = encode(unique, value)
+            except Exception as failure:  # noqa: BLE001
+                reply = self._failed(name, (ino, request, who), failure)
+            took = perf_counter_ns() - began
+            row[took.bit_length()] += 1
+            row[TOTAL] += took
+            if reply is not None:
+                send(reply)
+
+        return answer
+
+    def _failed(
+        self, name: str, request: tuple[int, bytes, Requester], failure: Exception
+    ) -> Answer:
+        ino, data, who = request
+        number = errno_of(self._recorder, name, (ino, data[HEADER_BYTES:], who), failure)
+        unique: int = wire.HEADER.unpack_from(data)[1]
+        return OUT.pack(OUT.size, -number, unique) if name != "forget" else None
+
+    def _later(
+        self,
+        name: str,
+        row: list[int],
+        began: int,
+        request: tuple[int, bytes, Requester],
+        value: Any,
+        encode: Encoder,
+    ) -> Any:
+        """Return what a slow answer is already, or see to it that it is awaited."""
+        self._recorder.events["suspended"] += 1
+        value = self._settler.at_once(value)
+        if type(value) not in SLOW:
+            return value
+        if name == "write" and type(value) is not Durable:
+            self._renew_buffer()  # its bytes are still needed
+        self._suspended += 1
+        assert self._nursery is not None
+        self._nursery.start_soon(self._await, name, row, began, request, value, encode)
+        return _LATER
+
+    async def _await(
+        self,
+        name: str,
+        row: list[int],
+        began: int,
+        request: tuple[int, bytes, Requester],
+        value: Any,
+        encode: Encoder,
+    ) -> None:
+        try:
+            value = await self._settler.settle(value)
+            reply = encode(wire.HEADER.unpack_from(request[1])[1], value)
+        except Exception as failure:  # noqa: BLE001
+            reply = self._failed(name, request, failure)
+        finally:
+            took = perf_counter_ns() - began
+            row[took.bit_length()] += 1
+            row[TOTAL] += took
+            self._suspended -= 1
+            self._room.unpark()
+        if reply is not None:
+            self._send(reply)
+
+    def _send(self, reply: bytes | tuple[bytes, Any]) -> None:
+        """Write an answer; the kernel may have given its request up meanwhile."""
+        try:
+            if isinstance(reply, bytes):
+                os.write(self._device, reply)
+            else:
+                os.writev(self._device, reply)
+        except OSError as failure:
+            if failure.errno not in {errno.ENOENT, errno.ENODEV, errno.ECONNABORTED}:
+                _log.error("the kernel takes no answer: %s", failure)
+
+
+_LATER: Final = object()

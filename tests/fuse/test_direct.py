@@ -1,0 +1,165 @@
+"""Requests as bytes, answered as bytes, without a kernel."""
+
+import errno
+import os
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.memory_vfs import MemoryVfs
+from vexfs_fuse.fuse import caller
+from vexfs_fuse.fuse import protocol as wire
+from vexfs_fuse.fuse.affinity import Follower
+from vexfs_fuse.fuse.caller import Requesters
+from vexfs_fuse.fuse.direct import SUSPENDED_MAX, Direct
+from vexfs_fuse.observe.recorder import Recorder
+from vexfs_fuse.pending import Durable, WaitForSpace
+from vexfs_fuse.units import Lsn
+
+UNIQUE = 77
+IDS = (1000, 100, 4242)
+FALLOCATE = 43
+
+
+class Never:
+    """Settles nothing by itself."""
+
+    def at_once(self, answer: Any) -> Any:
+        return answer.value if type(answer) is Durable else answer
+
+    async def settle(self, answer: Any) -> Any:
+        raise NotImplementedError
+
+
+class Later:
+    """A nursery that starts nothing, and keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[Any, ...]] = []
+
+    def start_soon(self, *task: Any) -> None:
+        self.given.append(task)
+
+
+class Kernel:
+    """The other end of the device."""
+
+    def __init__(self, vfs: Any) -> None:
+        self.recorder = Recorder()
+        self.direct = Direct(
+            vfs, Never(), self.recorder, Follower(), attr_timeout_s=1.5, entry_timeout_s=60.0
+        )
+        self._reading, self._writing = os.pipe()
+        os.set_blocking(self._reading, False)
+        self.later = Later()
+        self.direct.serve(self._writing, self.later)  # type: ignore[arg-type]
+
+    def ask(self, opcode: int, ino: int, body: bytes = b"") -> tuple[int, bytes] | None:
+        """Return the errno and the rest of the answer, None without one."""
+        size = wire.HEADER_BYTES + len(body)
+        header = struct.pack("=IIQQIIIHH", size, opcode, UNIQUE, ino, *IDS, 0, 0)
+        self.direct.buffers[0][:size] = header + body
+        self.direct.answer(size)
+        try:
+            answer = os.read(self._reading, 1 << 16)
+        except BlockingIOError:
+            return None
+        said, error, unique = wire.OUT.unpack_from(answer)
+        assert (said, unique) == (len(answer), UNIQUE)
+        return -error, answer[wire.OUT.size :]
+
+    def close(self) -> None:
+        os.close(self._reading)
+        os.close(self._writing)
+
+
+@pytest.fixture
+def vfs() -> MemoryVfs:
+    return MemoryVfs()
+
+
+@pytest.fixture
+def kernel(vfs: MemoryVfs) -> Iterator[Kernel]:
+    asked = Kernel(vfs)
+    yield asked
+    asked.close()
+
+
+def test_what_is_not_known_is_not_implemented(kernel: Kernel) -> None:
+    assert kernel.ask(FALLOCATE, 1) == (errno.ENOSYS, b"")
+
+
+def test_interruptions_are_not_answered(kernel: Kernel) -> None:
+    assert kernel.ask(wire.INTERRUPT, 0, bytes(8)) is None
+
+
+def test_forgetting_is_not_answered(kernel: Kernel) -> None:
+    assert kernel.ask(wire.FORGET, 1, bytes(8)) is None
+    assert kernel.ask(wire.BATCH_FORGET, 0, struct.pack("=IIQQ", 1, 0, 1, 0)) is None
+
+
+def test_an_absent_name_is_an_answer_that_may_be_kept(kernel: Kernel) -> None:
+    error, body = kernel.ask(wire.LOOKUP, 1, b"absent\0") or (0, b"")
+    node, _, entry_valid_s = struct.unpack_from("=QQQ", body)
+    assert (error, node, entry_valid_s) == (0, 0, 60)
+
+
+def test_a_bug_is_answered_and_logged(kernel: Kernel, caplog: pytest.LogCaptureFixture) -> None:
+    assert kernel.ask(wire.LOOKUP, 1, b"bug\0") == (errno.EIO, b"")
+    assert "lookup failed: 1, b'bug" in caplog.text
+    assert "asked by uid 1000 gid 100 pid 4242" in caplog.text
+
+
+def test_attributes_say_how_long_they_are_valid(kernel: Kernel) -> None:
+    error, body = kernel.ask(wire.GETATTR, 1, bytes(16)) or (0, b"")
+    assert (error, struct.unpack_from("=QI", body)) == (0, (1, 500_000_000))
+
+
+def test_who_creates_brings_a_umask(kernel: Kernel, vfs: MemoryVfs) -> None:
+    seen: Any = []
+    vfs.mkdir = lambda *request: seen.append(request[-1]) or vfs.getattr(1)  # type: ignore[method-assign]
+    kernel.ask(wire.MKDIR, 1, wire.MKDIR_IN.pack(0o777, 0o027) + b"name\0")
+    kernel.ask(wire.MKDIR, 1, wire.MKDIR_IN.pack(0o777, 0o022) + b"name\0")
+    assert [(who.uid, who.gid, who.pid, who.umask) for who in seen] == [
+        (*IDS, 0o027),
+        (*IDS, 0o022),
+    ]
+
+
+def test_what_is_durable_at_once_is_answered_at_once(kernel: Kernel, vfs: MemoryVfs) -> None:
+    vfs.unlink = lambda *_: Durable(Lsn(1), None)  # type: ignore[method-assign, assignment]
+    assert kernel.ask(wire.UNLINK, 1, b"name\0") == (0, b"")
+    assert kernel.recorder.events["suspended"] == 1
+
+
+def test_a_write_that_waits_keeps_its_bytes(kernel: Kernel, vfs: MemoryVfs) -> None:
+    kept: list[Any] = []
+
+    def full(_handle: int, _offset: int, data: Any) -> WaitForSpace:
+        kept.append(data)
+        return WaitForSpace(lambda: len(data))
+
+    vfs.write = full  # type: ignore[method-assign, assignment]
+    for contents in (b"first", b"other"):
+        body = wire.WRITE_IN.pack(1, 0, len(contents)) + contents
+        assert kernel.ask(wire.WRITE, 1, body) is None
+    assert [bytes(data) for data in kept] == [b"first", b"other"]
+
+
+def test_so_many_wait_beside_each_other(kernel: Kernel, vfs: MemoryVfs) -> None:
+    vfs.getattr = lambda *_: WaitForSpace(int)  # type: ignore[method-assign, assignment]
+    for _ in range(SUSPENDED_MAX):
+        assert not kernel.direct.is_full
+        kernel.ask(wire.GETATTR, 1, bytes(16))
+    assert kernel.direct.is_full
+    assert len(kernel.later.given) == SUSPENDED_MAX
+
+
+def test_callers_are_remembered_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caller, "CALLERS_MAX", 4)
+    callers = Requesters()
+    for pid in range(10):
+        assert callers[wire.IDS.pack(0, 0, pid)].pid == pid
+        assert len(callers) <= 4
