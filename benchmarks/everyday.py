@@ -73,6 +73,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     options = parser(__doc__, quick="a part of the tree, two rounds")
+    options.add_argument("--rounds", type=int)
     options.add_argument("--tree", type=Path, default=Path(sysconfig.get_path("stdlib")))
     options.add_argument("--systems", default=["disk", "peer", "c", "vexfs"], type=words)
     return options.parse_args()
@@ -118,7 +119,7 @@ def _measure(
         times: dict[str, dict[str, list[float]]] = {
             task.title: {name: [] for name in names} for task in TASKS
         }
-        for _ in range(2 if arguments.quick else 5):
+        for _ in range(arguments.rounds or (2 if arguments.quick else 5)):
             for task in TASKS:
                 for each in mounted:
                     progress(f"{task.title}: {each.system.name}")

@@ -21,6 +21,8 @@ REQUEST: Final = 0.6
 STREAM: Final = 0.7
 SMALL_FILES: Final = 0.5
 FSYNC: Final = 2.5
+IN_POOL: Final = 128
+"""MiB of a file that is still in vexfs's pool when it is read; the C floor has all of any file."""
 
 ROWS: Final = (
     Row("stat, uncached", "stat_uncached", REQUEST),
@@ -36,7 +38,9 @@ ROWS: Final = (
     Row("getxattr 1.5 KiB", "getxattr", REQUEST),
     Row("setxattr 1.5 KiB", "setxattr", REQUEST),
     Row("write 1 MiB, MiB/s", "write_1m", STREAM, "mib_per_second", count_first=32, count_max=512),
-    Row("read 1 MiB, MiB/s", "read_1m", STREAM, "mib_per_second", count_first=32, count_max=512),
+    Row(
+        "read 1 MiB, MiB/s", "read_1m", STREAM, "mib_per_second", count_first=32, count_max=IN_POOL
+    ),
     Row("10,000 files of 1 KiB", "small_files", SMALL_FILES, count_fixed=10_000),
     Row(
         "fsync of a small file",
@@ -47,6 +51,13 @@ ROWS: Final = (
         operations={"disk": "fdatasync"},
         count_first=80,
         count_max=2_000,
+    ),
+    Row(
+        "read 1 MiB, from the disk, MiB/s",
+        "read_1m",
+        metric="mib_per_second",
+        count_first=32,
+        count_fixed=4 * IN_POOL,
     ),
     Row("mkdir", "mkdir"),
     Row("readdir of 1,000", "readdir", count_first=16),

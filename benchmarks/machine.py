@@ -9,9 +9,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-BUSY_LOAD: Final = 0.5
-"""A load average above this before the start means that somebody else is at work."""
-BUSY_STEAL_PERCENT: Final = 2.0
+BUSY_PERCENT: Final = 5.0
+"""More CPU time than this used before the start means that somebody else is at work."""
+BUSY_WINDOW_S: Final = 2.0
+"""How long is looked; the load average would still tell of the benchmark before this one."""
+BUSY_STEAL_PERCENT: Final = 5.0
+"""A host that takes more than this share takes it unevenly."""
 
 _USER, _NICE, _SYSTEM, _IDLE, _IOWAIT, _IRQ, _SOFTIRQ, _STEAL = range(8)  # proc_stat(5)
 
@@ -39,7 +42,7 @@ def machine(disk: Path) -> dict[str, Any]:
 class Business:
     """How busy the machine was over a run."""
 
-    load_before: float
+    busy_before_percent: float
     load_after: float
     steal_percent: float
     iowait_percent: float
@@ -47,8 +50,8 @@ class Business:
 
     def warning(self) -> str | None:
         """Say why the figures are not to be published, or None."""
-        if self.load_before > BUSY_LOAD:
-            return f"the machine was busy before the start (load {self.load_before:.2f})"
+        if self.busy_before_percent > BUSY_PERCENT:
+            return f"others used {self.busy_before_percent:.0f} % of the CPU time before the start"
         if self.steal_percent > BUSY_STEAL_PERCENT:
             return f"the host took {self.steal_percent:.1f} % of the CPU time"
         return None
@@ -59,11 +62,13 @@ class Business:
 
 
 class BusinessMeter:
-    """Samples /proc at its making and at its end."""
+    """Samples /proc at its making, for which it waits a little, and at its end."""
 
     def __init__(self) -> None:
-        self._load = os.getloadavg()[0]
+        before = _cpu_times()
+        time.sleep(BUSY_WINDOW_S)
         self._times = _cpu_times()
+        self._busy_percent = _busy_percent(before, self._times)
         self._start = time.monotonic()
 
     def end(self) -> Business:
@@ -71,12 +76,17 @@ class BusinessMeter:
         spent = [now - then for now, then in zip(_cpu_times(), self._times, strict=True)]
         total = sum(spent) or 1
         return Business(
-            load_before=self._load,
+            busy_before_percent=self._busy_percent,
             load_after=os.getloadavg()[0],
             steal_percent=100 * spent[_STEAL] / total,
             iowait_percent=100 * spent[_IOWAIT] / total,
             seconds=time.monotonic() - self._start,
         )
+
+
+def _busy_percent(then: list[int], now: list[int]) -> float:
+    spent = [after - before for after, before in zip(now, then, strict=True)]
+    return 100 * (1 - (spent[_IDLE] + spent[_IOWAIT]) / (sum(spent) or 1))
 
 
 def _cpu_times() -> list[int]:

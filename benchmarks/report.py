@@ -37,7 +37,8 @@ def heading(results: dict[str, Any]) -> str:
         f" Python {machine['python']}, commit {machine['commit']}"
     )
     state = (
-        f"load {business['load_before']:.2f} before, {business['load_after']:.2f} after;"
+        f"CPUs {business['busy_before_percent']:.0f} % busy before,"
+        f" load {business['load_after']:.2f} after;"
         f" steal {business['steal_percent']:.1f} %; {business['seconds']:.0f} s"
     )
     lines = [results["command"], hardware, software, state]

@@ -113,6 +113,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     options = parser(__doc__, quick="up to 20,000 files only")
     options.add_argument("--sizes", type=numbers)
+    options.add_argument("--rounds", type=int)
     options.add_argument("--layout", choices=["spread", "flat"], default="spread")
     options.add_argument("--systems", default=["c", "vexfs"], type=words)
     arguments = options.parse_args()
@@ -124,7 +125,8 @@ def _arguments() -> argparse.Namespace:
 def _measure(name: str, arguments: argparse.Namespace, work: Path) -> dict[str, Any]:
     place = placement("pinned", clients=1)
     os.sched_setaffinity(0, place.clients)  # this process is a client too
-    plan = Plan(3 if arguments.quick else 7, 0.1 if arguments.quick else 0.3, 1, place, quick=True)
+    rounds = arguments.rounds or (3 if arguments.quick else 7)
+    plan = Plan(rounds, 0.1 if arguments.quick else 0.3, 1, place, quick=True)
     base = systems.named(name, arguments)
     with contextlib.ExitStack() as stack:
         populations = []
