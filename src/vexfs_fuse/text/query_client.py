@@ -41,6 +41,9 @@ TEXTS_KEPT: Final = 1_000
 TEXT_CHARACTERS_MAX: Final = 32 * 1024
 """Of a question that are looked at."""
 END_S: Final = 2.0
+"""How long the process may take to end when its socket has."""
+TERMINATE_S: Final = 5.0
+"""And then, after SIGTERM, until it is killed: it may have to end a command that is stuck."""
 
 PROGRAM: Final = (sys.executable, "-m", "vexfs_fuse.text.query_process")
 
@@ -65,6 +68,7 @@ class QueryEmbedder:
         self._crashes_s: list[float] = []
         self._used_s = now_s()
         self._identity: Identity | None = None
+        self._missing: ModelMissing | None = None
         self._missing_until_s = now_s()
         self._look()
 
@@ -124,10 +128,14 @@ class QueryEmbedder:
             return
         try:
             self._identity = known_identity(self._setting)
-        except ModelMissing:
-            self._missing_until_s = self._now_s() + MISSING_S
+        except ModelMissing as missing:
+            self._is_missing(missing)
+
+    def _is_missing(self, missing: ModelMissing) -> None:
+        self._missing, self._missing_until_s = missing, self._now_s() + MISSING_S
 
     def _keep(self, text: str, vector: Floats) -> Floats:
+        vector.setflags(write=False)  # many will share it
         self._kept[text] = vector
         while len(self._kept) > TEXTS_KEPT:
             self._kept.popitem(last=False)
@@ -135,6 +143,8 @@ class QueryEmbedder:
 
     def _ask(self, text: str) -> Floats:
         """Ask, in a worker thread; a second time if the process has died meanwhile."""
+        if self._missing is not None and not self.is_available:
+            raise ModelMissing(*self._missing.args)
         deadline_s = self._now_s() + ANSWER_S
         if not self._asking.acquire(timeout=ANSWER_S):
             raise EmbedderFailed("it is busy")
@@ -177,9 +187,9 @@ class QueryEmbedder:
         """Wait until the embedder is there, but not beyond the deadline."""
         try:
             is_there = process.greeted(deadline_s - self._now_s())
-        except ModelMissing:
+        except ModelMissing as missing:
             self._drop()
-            self._missing_until_s = self._now_s() + MISSING_S
+            self._is_missing(missing)
             raise
         except VexfsError as failure:
             self._crashed()
@@ -196,11 +206,11 @@ class QueryEmbedder:
 
     def _crashed(self) -> None:
         self._crashes_s.append(self._now_s())
-        self._drop()
+        self._drop(patience_s=0.0)
 
-    def _drop(self) -> None:
+    def _drop(self, *, patience_s: float = END_S) -> None:
         if self._process is not None:
-            self._process.end()
+            self._process.end(patience_s)
             self._process = None
 
 
@@ -224,7 +234,11 @@ class _Process:
                 start_new_session=True,  # a Ctrl-C for the daemon is not for it
                 env=_environment(),
             )
-        self._send(setting)
+        try:
+            self._send(setting)
+        except _Died:
+            self.end()
+            raise
 
     def greeted(self, patience_s: float) -> bool:
         """Return whether the embedder has told who it is."""
@@ -274,14 +288,17 @@ class _Process:
         """Whether it has, and is no zombie either."""
         return self._process.poll() is not None
 
-    def end(self) -> None:
-        """End it, by force if it does not at once."""
+    def end(self, patience_s: float = END_S) -> None:
+        """End it; by force, if it does not by itself, after so long."""
         self._channel.close()
-        try:
-            self._process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        for force in (self._process.terminate, self._process.kill):
+            try:
+                self._process.wait(patience_s)
+                return
+            except subprocess.TimeoutExpired:
+                force()
+            patience_s = TERMINATE_S
+        self._process.wait()
 
 
 def _failure(message: dict[str, str]) -> VexfsError:

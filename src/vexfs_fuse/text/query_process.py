@@ -13,6 +13,7 @@ It ends when the socket does.
 """
 
 import os
+import signal
 import socket
 import sys
 from typing import Any, Final
@@ -31,6 +32,7 @@ NICENESS: Final = 5
 def main() -> None:
     """Serve until the socket ends."""
     os.nice(NICENESS)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # which closes the embedder
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         _serve(channel)
 

@@ -46,9 +46,13 @@ class CommandEmbedder:
         self._number = 0
         self._process: _Process | None = None
         told = self._started().hello
-        self.name = checked_name(told.get("name"))
-        self.dim = checked_dim(told.get("dim"))
-        self.fingerprint = checked_name(told.get("fingerprint"))
+        try:
+            self.name = checked_name(told.get("name"))
+            self.dim = checked_dim(told.get("dim"))
+            self.fingerprint = checked_name(told.get("fingerprint"))
+        except EmbedderFailed:
+            self.close()
+            raise
 
     def embed_documents(self, texts: Sequence[str]) -> Floats:
         """Return the command's vectors of passages, asked for in batches."""

@@ -36,9 +36,13 @@ class UrlEmbedder:
 
     def __init__(self, url: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._server = _Server(url, sleep)
-        self.dim = self._probed_dim()
         self.name = self._server.model
-        self.fingerprint = checked_name(f"{self._server.fingerprint()}:{self.dim}")
+        try:
+            self.dim = self._probed_dim()
+            self.fingerprint = checked_name(f"{self._server.fingerprint()}:{self.dim}")
+        except EmbedderFailed:
+            self.close()
+            raise
 
     def _probed_dim(self) -> int:
         (vector,) = self._server.embeddings(["dimensions"])
