@@ -48,6 +48,7 @@ INDEXING_TIMEOUT_S: Final = 3600.0
 class Collection(NamedTuple):
     """Documents, questions, and which grade a document has for a question; by position and by id."""
 
+    titles: list[str]
     texts: list[str]
     questions: dict[str, str]
     grades: dict[str, dict[int, float]]
@@ -55,7 +56,7 @@ class Collection(NamedTuple):
 
 def main() -> None:
     """Measure, print the table, write the JSON."""
-    arguments = _arguments()
+    arguments = arguments_of(__doc__)
     end_on_sigterm()
     meter = BusinessMeter()
     with tempfile.TemporaryDirectory(prefix="vexfs-quality-", dir=arguments.work) as work:
@@ -74,8 +75,9 @@ def main() -> None:
     print(readable(found))
 
 
-def _arguments() -> argparse.Namespace:
-    made = parser(__doc__, "the first tenth of the documents, for which nothing can be said")
+def arguments_of(description: str | None) -> argparse.Namespace:
+    """Read the command line of a benchmark with judged collections."""
+    made = parser(description, "the first tenth of the documents, for which nothing can be said")
     made.add_argument(
         "--data",
         type=Path,
@@ -106,7 +108,8 @@ def read(folder: Path, quick: bool = False) -> Collection:
         for each in asked
         if any(grade > 0 for grade in grades.get(each["id"], {}).values())
     }
-    return Collection([as_file(each) for each in documents], questions, grades)
+    titles = [document["title"] for document in documents]
+    return Collection(titles, [as_file(each) for each in documents], questions, grades)
 
 
 def _lines(path: Path) -> Iterator[str]:
