@@ -16,6 +16,8 @@ class Document(NamedTuple):
     title: str
     """What the contents name as their title; empty when they name none."""
     text: str
+    is_cut: bool = False
+    """Whether the file has more text than is taken of one."""
 
 
 class Passage(NamedTuple):
