@@ -27,7 +27,7 @@ class Home:
         self.mount_point.mkdir()
         configuration = path / ".config/vexfs/config.toml"
         configuration.parent.mkdir(parents=True)
-        configuration.write_text('metrics = "none"\n')
+        configuration.write_text('metrics = "none"\nindex = false\n')
 
     @property
     def environment(self) -> dict[str, str]:

@@ -17,7 +17,7 @@ from vexfs_fuse.cli.fsck import problems_of
 from vexfs_fuse.config import Config
 from vexfs_fuse.units import MIB
 
-OPTIONS: Final = "allow_other,default_permissions,dev,suid,metrics=none"
+OPTIONS: Final = "allow_other,default_permissions,dev,suid,metrics=none,index=off"
 PROGRAM: Final = (sys.executable, "-m", "vexfs_fuse")
 START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 60.0

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from vexfs_fuse import quantities
 from vexfs_fuse.errors import InvalidArgument
 from vexfs_fuse.quantities import Address, toml_literal
-from vexfs_fuse.units import GIB, MIB, NS_PER_S
+from vexfs_fuse.units import GIB, KIB, MIB, NS_PER_S
 
 DAY_S: Final = 86_400.0
 YEAR_S: Final = 365 * DAY_S
@@ -194,6 +194,22 @@ class Config:
         "sampled",
         choice("none", "sampled", "full"),
         "Which searches the journal tells of: none, one in a hundred, or all; never their words.",
+    )
+    index: bool = _option(
+        True,
+        SWITCH,
+        "Index what files say, in a process beside the daemon; not on a read-only mount.",
+    )
+    embedder: str = _option(
+        "minilm",
+        Kind("text", str, str),
+        "What makes vectors of texts: minilm, none, entry:NAME, command:LINE or url:ADDRESS.",
+    )
+    index_file_bytes: int = _option(
+        16 * MIB, SIZE, "Larger files are found by their names alone.", 64 * KIB, GIB
+    )
+    index_memory: int = _option(
+        GIB, SIZE, "Memory that the indexer's process may take.", 256 * MIB, 1024 * GIB
     )
     metrics: Address | None = _option(
         Address("127.0.0.1", 9464), ADDRESS, "Where Prometheus finds /metrics."

@@ -26,17 +26,23 @@ from vexfs_fuse.observe.summary import requests_summary, searches_summary
 from vexfs_fuse.runtime.allocator import keep_buffers
 from vexfs_fuse.runtime.durability import promise
 from vexfs_fuse.runtime.garbage import settle_garbage
+from vexfs_fuse.runtime.index_told import index_error, index_pending
+from vexfs_fuse.runtime.indexing import INDEX, IndexerHost, off_status
 from vexfs_fuse.runtime.scrape import serve_metrics
 from vexfs_fuse.runtime.settings import MountSettings
 from vexfs_fuse.runtime.settling import Settling
 from vexfs_fuse.runtime.syncer import Syncer
-from vexfs_fuse.runtime.tasks import Maintenance, heartbeat
+from vexfs_fuse.runtime.tasks import Maintenance, heartbeat, tend_questions
 from vexfs_fuse.runtime.workers import Workers
+from vexfs_fuse.text.lookup import TextLookup
+from vexfs_fuse.text.query_client import QueryEmbedder
 from vexfs_fuse.vfs import control
 from vexfs_fuse.vfs.posix import Vfs
 from vexfs_fuse.vfs.search.tree import SearchTree
 from vexfs_fuse.vfs.virtual import VirtualTrees
+from vexfs_fuse.volume.indexing import Indexing
 from vexfs_fuse.volume.opening import open_volume
+from vexfs_fuse.volume.text_search import TextSearch
 from vexfs_fuse.volume.volume import Volume
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -90,6 +96,15 @@ def _vfs(volume: Volume, settings: MountSettings, daemon: "Daemon") -> Vfs:
     virtual = VirtualTrees([tree])
     vfs = Vfs(volume, virtual, open_max=config.max_open_files, atime=config.atime)
     vfs.changed_behind = daemon.invalidation.forget
+    if config.index:
+        lookup = TextLookup(config.store / INDEX)
+        volume.text = TextSearch(
+            volume.search, volume.applier.vectors, lookup, daemon.questions, daemon.indexed
+        )
+        volume.vectors.told |= {
+            b"index_error": partial(index_error, lookup),
+            b"index_pending": partial(index_pending, lookup),
+        }
     virtual.add(
         SearchTree(
             volume,
@@ -132,9 +147,12 @@ class Daemon:
         self._workers = Workers(self._follower)
         self.invalidation = Invalidation(self._follower)
         self._syncer = Syncer(volume, self._follower, interval_s=config.commit_interval)
+        self.questions = QueryEmbedder(config.embedder) if config.index else None
+        self._indexer: IndexerHost | None = None
         self._vfs = make_vfs(self)
         self._session = Session(settings.mountpoint, _mount_options(settings), self._negotiated)
         self._vfs.on_stale = self._session.forget_attributes
+        self._settling = Settling(self._workers, self._syncer)
 
     def _negotiated(self) -> None:
         self._vfs.clears_set_id = self._session.clears_set_id
@@ -152,8 +170,17 @@ class Daemon:
             "mount": self._session.describe(),
             "requests": requests_summary(self.recorder),
             "searches": searches_summary(self.recorder),
+            "indexing": self._indexing(),
             "volume": self._volume.status(),
         }
+
+    def _indexing(self) -> dict[str, Any]:
+        return off_status() if self._indexer is None else self._indexer.status()
+
+    def indexed(self) -> dict[str, Any]:
+        """Return how far indexing is, for the header of results."""
+        status = self._indexing()
+        return {"state": status["state"], "pending": status["pending"], "lag_s": status["lag_s"]}
 
     def metrics(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
@@ -170,6 +197,8 @@ class Daemon:
                 finally:
                     self.invalidation.stop()
                     self._session.close()
+                    if self.questions is not None:
+                        self.questions.close()
         finally:
             with trio.CancelScope(shield=True):
                 await self._syncer.drain()
@@ -187,8 +216,24 @@ class Daemon:
             nursery.start_soon(heartbeat, self.recorder, self._follower)
             nursery.start_soon(serve_metrics, config.metrics, self.metrics)
             nursery.start_soon(maintenance.run)
+            if self.questions is not None:
+                nursery.start_soon(tend_questions, self.questions)
+            if config.index and not config.ro and self._volume.failure is None:
+                self._start_indexer(nursery)
             await self._session.serve()
             nursery.cancel_scope.cancel()
+
+    def _start_indexer(self, nursery: trio.Nursery) -> None:
+        writing = self._vfs.writing
+        self._indexer = IndexerHost(
+            self._volume,
+            Indexing(self._volume, writing.handles),
+            self._settings.config,
+            self.recorder,
+            self._settling,
+        )
+        writing.on_end = self._indexer.hint
+        nursery.start_soon(self._indexer.run)
 
     async def _mount(self) -> None:
         config = self._settings.config
@@ -198,7 +243,7 @@ class Daemon:
             attr_timeout_s=config.attr_timeout,
             entry_timeout_s=config.entry_timeout,
         )
-        settler = Settling(self._workers, self._syncer)
+        settler = self._settling
         guard = Guard(operations, settler, self.recorder, self._follower)
         direct = Direct(
             self._vfs,

@@ -22,6 +22,9 @@ PAUSE_MAX_S: Final = 1.0
 
 HEARTBEAT_S: Final = 1.0
 
+TEND_S: Final = 15.0
+"""Time between two looks at whether the embedder of questions is idle."""
+
 
 class Maintained(Protocol):
     """What maintenance needs of a volume."""
@@ -74,6 +77,21 @@ class Maintenance:
 
 def _served_ns(recorder: Recorder) -> int:
     return sum(row[TOTAL] for row in recorder.latency.values())
+
+
+class Tended(Protocol):
+    """What must be looked after now and then."""
+
+    def tend(self) -> None:
+        """Let go of what was idle for long; at once."""
+        ...
+
+
+async def tend_questions(questions: Tended) -> None:
+    """Let go of an embedder that nobody has asked for long; until cancelled."""
+    while True:
+        await trio.sleep(TEND_S)
+        questions.tend()
 
 
 async def heartbeat(recorder: Recorder, follower: Follower) -> None:

@@ -99,8 +99,6 @@ class Filing:
         self._ignores: OrderedDict[tuple[Inode, bytes], Ignore] = OrderedDict()
         self.embedded = 0
         """Passages that were embedded."""
-        self.failed = 0
-        """Files that failed."""
 
     @property
     def means(self) -> str:
@@ -196,7 +194,6 @@ class Filing:
 
     def _fail(self, look: Look, name: bytes, content: bytes | None, reason: str) -> None:
         """Record a failure; what is known of the file from before goes."""
-        self.failed += 1
         self._index.fail(look.ino, reason, name, content)
         if look.holds is not Holds.NOTHING:
             self._desk.drop_passages(look.ino)
@@ -271,7 +268,6 @@ class Filing:
             try:
                 parts.append(self._embedder.embed_documents(told[start : start + EMBEDDED_MAX]))
             except EmbedderFailed as failure:
-                self.failed += 1
                 self._index.fail(look.ino, str(failure), name, text.content)
                 return None
         self.embedded += len(told)

@@ -155,6 +155,12 @@ class TextIndex:
         with _failures():
             return [Inode(ino) for (ino,) in self._execute("SELECT ino FROM files ORDER BY ino")]
 
+    def counts(self) -> tuple[int, int]:
+        """Return how many inodes are in the index, and how many of them have failed."""
+        with _failures():
+            found = self._execute("SELECT count(*), count(error) FROM files").fetchone()
+        return int(found[0]), int(found[1])
+
     def get_meta(self, key: str) -> Any:
         """Return what was kept under a key, or None."""
         with _failures():

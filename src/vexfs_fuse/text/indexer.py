@@ -37,12 +37,14 @@ class Report(NamedTuple):
     """How it goes."""
 
     pending: int
-    files: int
-    """Looked at since the start."""
-    embedded: int
-    """Passages that were embedded since the start."""
+    indexed: int
+    """Files in the index."""
     failed: int
-    """Files that failed since the start."""
+    """Those among them whose text cannot be had."""
+    looked_at: int
+    """Files looked at since the start."""
+    embedded: int
+    """Passages embedded since the start."""
     position: Lsn
 
 
@@ -111,9 +113,9 @@ class Indexer:
         """Return how it goes."""
         return Report(
             self.pending,
+            *self._index.counts(),
             self._files,
             self._filing.embedded,
-            self._filing.failed,
             Lsn(self._index.position),
         )
 

@@ -175,6 +175,14 @@ class TextLookup:
             row = connection.execute("SELECT error FROM files WHERE ino = ?", (ino,)).fetchone()
         return None if row is None else row[0]
 
+    def is_pending(self, ino: Inode) -> bool:
+        """Whether an inode is to be indexed, or was so a moment ago and may be again after a crash."""
+        with self._reading() as connection:
+            if connection is None:
+                return True
+            found = connection.execute("SELECT 1 FROM pending WHERE ino = ?", (ino,)).fetchone()
+        return found is not None
+
     def counts(self) -> Counts | None:
         """Return how much is in the index; None: there is none."""
         with self._reading() as connection:

@@ -250,12 +250,12 @@ class Vfs:
         node = self._tree.node(ino)
         return may(node, self._tree.xattrs(node), mask, who)
 
-    def getxattr(self, ino: Inode, name: bytes, who: Caller) -> bytes:
-        """Return an extended attribute's value."""
+    def getxattr(self, ino: Inode, name: bytes, who: Caller) -> Any:
+        """Return an extended attribute's value, at once or as a `Pending`."""
         if ino >= VIRTUAL_FROM:
             return self._virtual.of(ino).get_xattr(ino, name, who)
         if name.startswith(VECTOR_PREFIX):
-            return self._vectors.get(self._tree.node(ino), name)
+            return self._vectors.tell(self._tree.node(ino), name)
         return self._attributes.get_xattr(self._nodes.get(ino) or self._tree.node(ino), name)
 
     def setxattr(self, ino: Inode, name: bytes, value: bytes, who: Caller) -> None:

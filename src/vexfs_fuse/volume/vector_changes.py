@@ -6,6 +6,7 @@ directory has `user.vexfs.space.SPACE` for each space: what it is; set, it makes
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from vexfs_fuse.errors import (
@@ -54,6 +55,17 @@ class VectorChanges:
         self._now_s = writer.clock.monotonic_s
         self._files = files
         self.aside = PutAside()
+        self.told: dict[bytes, Callable[[Inode], Any]] = {}  # further attributes, told by others
+
+    def tell(self, node: Node, name: bytes) -> Any:
+        """Return what `get` does, or what others tell under a name, which may be a `Pending`.
+
+        Raises
+        ------
+        NoAttribute
+        """
+        tell = self.told.get(name.removeprefix(PREFIX))
+        return tell(node.ino) if tell is not None and node.is_file else self.get(node, name)
 
     def get(self, node: Node, name: bytes) -> bytes:
         """Return the value of an attribute of the family.
