@@ -26,6 +26,7 @@ from vexfs_fuse.storage.journal import Journal
 from vexfs_fuse.storage.records import record_packer
 from vexfs_fuse.storage.segments import Segments
 from vexfs_fuse.storage.state import State
+from vexfs_fuse.text import schema as text_schema
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import CHECKSUM_BYTES, KIB, MIB, Inode, Lsn, Segment
 from vexfs_fuse.units import ROOT as ROOT_INODE
@@ -123,6 +124,11 @@ def _outsiders(name: str) -> str:
 def sql() -> str:
     """Return the tables of the state view as SQLite is told of them."""
     return f"```sql\n{schema.TABLES.strip()}\n```"
+
+
+def text_sql() -> str:
+    """Return the tables of the text index as SQLite is told of them."""
+    return f"```sql\n{text_schema.TABLES.strip()}\n```"
 
 
 def kinds() -> str:
@@ -492,6 +498,16 @@ def loop_costs() -> str:
     return _printed("loop_costs", "python -m benchmarks.loop_costs")
 
 
+def quality() -> str:
+    """Return what benchmarks/quality.py printed."""
+    return _printed("quality", "python -m benchmarks.quality --data DIR")
+
+
+def ranking_choices() -> str:
+    """Return what benchmarks/ranking_choices.py printed."""
+    return _printed("ranking_choices", "python -m benchmarks.ranking_choices --data DIR")
+
+
 def _printed(module: str, command: str) -> str:
     place = RESULTS / f"{module}.txt"
     shown = f"`{command} > benchmarks/results/{module}.txt`"
@@ -503,6 +519,7 @@ def _printed(module: str, command: str) -> str:
 BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "packages": packages,
     "sql": sql,
+    "text-sql": text_sql,
     "kinds": kinds,
     "journal-bytes": journal_bytes,
     "segment-bytes": segment_bytes,
@@ -514,6 +531,8 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "bounds": bounds,
     "measured": measured,
     "loop-costs": loop_costs,
+    "quality": quality,
+    "ranking-choices": ranking_choices,
 }
 
 

@@ -1,4 +1,4 @@
-"""`vexfs search`: asks for files, by words or by a vector, and prints rank, score and path."""
+"""`vexfs search`: asks for files, by words or by a vector, and prints rank, score and path, and why."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from vexfs_fuse.cli import mounted
 from vexfs_fuse.cli.command import Command
 from vexfs_fuse.cli.options import add_store
-from vexfs_fuse.errors import InvalidArgument, NoAttribute, VexfsError
+from vexfs_fuse.errors import InvalidArgument, ModelMissing, NoAttribute, VexfsError
 
 FILTERS: Final = (
     ("ext", "EXT", "extensions: md or md,txt"),
@@ -63,6 +63,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--space", metavar="NAME", help="which vector space")
     parser.add_argument("-k", metavar="N", type=int, default=10, help="so many hits")
     parser.add_argument(
+        "-e", "--excerpts", action="store_true", help="print the line that answers below each hit"
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print a header and the hits as JSON lines"
     )
     group = parser.add_argument_group("filters")
@@ -83,7 +86,11 @@ def run(arguments: argparse.Namespace) -> int:
         said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
         print(f"vexfs: {said}", file=sys.stderr)
         return Verdict.FAILED
-    found = _json_lines(header, hits) if arguments.json else _lines(hits, wanted.directory)
+    if arguments.json:
+        found = _json_lines(header, hits)
+    else:
+        _tell_of(header)
+        found = _lines(hits, wanted.directory, excerpts=arguments.excerpts)
     for line in found:
         sys.stdout.buffer.write(os.fsencode(line) + b"\n")
     sys.stdout.buffer.flush()
@@ -135,6 +142,8 @@ def _through_mount(wanted: Wanted, arguments: argparse.Namespace) -> list[dict[s
         return _asked(directory, fields)
     except OSError as error:
         if error.errno == NoAttribute.errno:
+            if "text" in fields and "vector" not in fields and "like" not in fields:
+                raise ModelMissing("or nothing is embedded yet; `vexfs status` tells") from None
             raise NoAttribute(f"no vectors in space {arguments.space or 'default'}") from None
         raise
 
@@ -191,11 +200,23 @@ def _beside_mount(wanted: Wanted, arguments: argparse.Namespace) -> list[dict[st
         return search(volume, tuple(segments), wanted.directory, value)
 
 
-def _lines(hits: list[dict[str, Any]], directory: str) -> Iterator[str]:
+def _tell_of(header: dict[str, Any]) -> None:
+    """Say on standard error what the answer lacks."""
+    if header["fallback"] is not None:
+        how = "meaning" if header["mode"] == "vector" else "words"
+        print(f"vexfs: searched by {how} only: {header['fallback']}", file=sys.stderr)
+    pending = (header["indexing"] or {}).get("pending")
+    if pending:
+        print(f"vexfs: {pending} files are still to be indexed", file=sys.stderr)
+
+
+def _lines(hits: list[dict[str, Any]], directory: str, *, excerpts: bool) -> Iterator[str]:
     for hit in hits:
         stale = "  (stale)" if hit["stale"] else ""
         path = os.path.normpath(os.path.join(directory, hit["path"]))
         yield f"{hit['rank']:>4}  {hit['score']:8.4f}  {path}{stale}"
+        if excerpts and hit.get("excerpt"):
+            yield f"{hit['line']:>14}  {hit['excerpt']}"
 
 
 def _json_lines(header: dict[str, Any], hits: list[dict[str, Any]]) -> Iterator[str]:
@@ -205,8 +226,9 @@ def _json_lines(header: dict[str, Any], hits: list[dict[str, Any]]) -> Iterator[
 
 COMMAND = Command(
     "search",
-    "Search for files, by words in their names or by vectors.",
+    "Search for files, by words, by meaning or by vectors.",
     """
+    vexfs search --excerpts "how do I rotate the logs" /mnt/vex
     vexfs search "log rotation" /mnt/vex/notes
     vexfs search --like photo.jpg -k 20 /mnt/vex/photos
     vexfs search --vector query.npy --space clip --ext jpg,png --since 30d /mnt/vex
