@@ -65,8 +65,9 @@ def test_a_passage_stands_in_the_lines_that_it_names(text: str) -> None:
 @example("a\n" * 2_000)
 @example("\n\n".join(["word " * 50] * 20))
 def test_passages_hold_all_that_is_not_space_in_its_order(pattern: str) -> None:
+    # words are made to differ, and short enough that one is in a passage as a whole
     number = itertools.count()
-    text = re.sub(r"\S+", lambda word: f"{next(number)}.{word[0]}", pattern)
+    text = re.sub(r"\S+", lambda word: f"{next(number)}.{word[0][:80]}", pattern)
     reached = 0
     for passage in cut(text):
         begin, end = span(text, passage)
