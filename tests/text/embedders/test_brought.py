@@ -122,6 +122,7 @@ def test_what_is_not_the_vector_that_was_asked_for_is_refused(found: object) -> 
         ("class E: name, dim, fingerprint = 'x', 0, 'x'\ndef make(): return E()", "dimensions"),
         ("class E: name, dim, fingerprint = 'x', 3, 'x' * 256\ndef make(): return E()", "too long"),
         ("class E: name, dim, fingerprint = 'x', 3, 'a\\nb'\ndef make(): return E()", "no name"),
+        ("class E: name, dim, fingerprint = 'x', 3, 'a b'\ndef make(): return E()", "has blanks"),
     ],
 )
 def test_a_plugin_that_is_broken_says_how(
@@ -329,7 +330,7 @@ def test_prefixes_stand_before_texts_and_in_the_fingerprint(server: EmbeddingSer
         ["query: a"],
         ["passage: b"],
     ]
-    plain, other = opened(server, "e5"), opened(server, "other")
+    plain, other = opened(server, "e5"), opened(server, "an other")
     assert len({each.fingerprint for each in (embedder, plain, other)}) == 3
     for each in (embedder, plain, other):
         each.close()

@@ -48,12 +48,20 @@ def checked_dim(dim: Any) -> int:
 
 
 def checked_name(name: Any) -> str:
-    """Return a name or a fingerprint; `EmbedderFailed` if it is none."""
+    """Return a name; `EmbedderFailed` if it is none."""
     if not isinstance(name, str) or not name.isprintable() or not name.strip():
         raise EmbedderFailed(f"{name!r} is no name")
     if len(name.encode()) > NAME_BYTES_MAX:
         raise EmbedderFailed("its name is too long")
     return name
+
+
+def checked_fingerprint(fingerprint: Any) -> str:
+    """Return a fingerprint, which may be the model of a space; `EmbedderFailed` if it is none."""
+    checked = checked_name(fingerprint)
+    if checked.split() != [checked]:
+        raise EmbedderFailed(f"the fingerprint {checked!r} has blanks")
+    return checked
 
 
 def shown(words: Sequence[str]) -> str:

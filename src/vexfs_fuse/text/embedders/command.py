@@ -21,7 +21,13 @@ from typing import Any, Final
 
 from vexfs_fuse.errors import EmbedderFailed, InvalidArgument
 from vexfs_fuse.text.embedder import Floats
-from vexfs_fuse.text.embedders.checked import checked_dim, checked_name, shown, unit_vectors
+from vexfs_fuse.text.embedders.checked import (
+    checked_dim,
+    checked_fingerprint,
+    checked_name,
+    shown,
+    unit_vectors,
+)
 
 START_S: Final = 120.0
 """How long a command may take to load its model."""
@@ -49,7 +55,7 @@ class CommandEmbedder:
         try:
             self.name = checked_name(told.get("name"))
             self.dim = checked_dim(told.get("dim"))
-            self.fingerprint = checked_name(told.get("fingerprint"))
+            self.fingerprint = checked_fingerprint(told.get("fingerprint"))
         except EmbedderFailed:
             self.close()
             raise

@@ -13,7 +13,12 @@ from typing import Any, Final
 
 from vexfs_fuse.errors import EmbedderFailed, InvalidArgument
 from vexfs_fuse.text.embedder import Floats
-from vexfs_fuse.text.embedders.checked import checked_dim, checked_name, unit_vectors
+from vexfs_fuse.text.embedders.checked import (
+    checked_dim,
+    checked_fingerprint,
+    checked_name,
+    unit_vectors,
+)
 
 GROUP: Final = "vexfs.embedders"
 
@@ -26,7 +31,7 @@ class PluginEmbedder:
         self._inner = self._guarded(make)
         self.name = checked_name(self._attribute("name"))
         self.dim = checked_dim(self._attribute("dim"))
-        self.fingerprint = checked_name(self._attribute("fingerprint"))
+        self.fingerprint = checked_fingerprint(self._attribute("fingerprint"))
 
     def embed_documents(self, texts: Sequence[str]) -> Floats:
         """Return the plug-in's vectors of passages."""

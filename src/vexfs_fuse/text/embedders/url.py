@@ -16,7 +16,12 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from vexfs_fuse.errors import EmbedderFailed, InvalidArgument
 from vexfs_fuse.text.embedder import Floats
-from vexfs_fuse.text.embedders.checked import checked_dim, checked_name, unit_vectors
+from vexfs_fuse.text.embedders.checked import (
+    checked_dim,
+    checked_fingerprint,
+    checked_name,
+    unit_vectors,
+)
 
 KEY_VARIABLE: Final = "VEXFS_EMBEDDER_KEY"
 TIMEOUT_S: Final = 30.0
@@ -39,7 +44,7 @@ class UrlEmbedder:
         self.name = self._server.model
         try:
             self.dim = self._probed_dim()
-            self.fingerprint = checked_name(f"{self._server.fingerprint()}:{self.dim}")
+            self.fingerprint = checked_fingerprint(f"{self._server.fingerprint()}:{self.dim}")
         except EmbedderFailed:
             self.close()
             raise
@@ -101,8 +106,8 @@ class _Server:
 
     def fingerprint(self) -> str:
         """Return what tells this server's vectors from others, but for their dimensions."""
-        prefixes = quote(f"{self.document_prefix}|{self.query_prefix}", safe="|:")
-        return f"{self.place}#{self.told}:{prefixes}"
+        told = f"{self.told}:{self.document_prefix}|{self.query_prefix}"
+        return f"{self.place}#{quote(told, safe='|:/')}"
 
     def close(self) -> None:
         self._connection.close()
