@@ -79,7 +79,7 @@ class SearchModel:
         self.items[ino] = Item(mode, *owner, True, {(parent, name)})
 
     def rename_file(self, parent: int, name: bytes, new_parent: int, new_name: bytes) -> None:
-        """A file without vectors takes those of the one that it replaces."""
+        """A file takes the vectors of the one that it replaces, in the spaces where it has none."""
         ino, replaced = self.child(parent, name), self.child(new_parent, new_name)
         assert ino is not None
         if ino == replaced:
@@ -87,8 +87,9 @@ class SearchModel:
         if replaced is not None:
             item, other = self.items[ino], self.items[replaced]
             other.places.discard((new_parent, new_name))
-            if not item.vectors:
-                item.vectors, item.stale = dict(other.vectors), set(other.vectors)
+            for space in other.vectors.keys() - item.vectors.keys():
+                item.vectors[space] = other.vectors[space]
+                item.stale.add(space)
             self._bury(replaced)
         self.items[ino].places ^= {(parent, name), (new_parent, new_name)}
 

@@ -16,7 +16,7 @@ import pytest
 from tests.support.persons import ALICE, BOB, acting_as
 from tests.support.searching import asked, found, listed
 from tests.support.syscalls import refused
-from tests.support.vectors import ask, paths, raw
+from tests.support.vectors import ask, new, paths, raw
 
 NEAR_QUERY = [
     "query",
@@ -114,19 +114,6 @@ def test_only_so_much_is_kept(vectors: Path) -> None:
 
 
 # --- .new -------------------------------------------------------------------------------------
-
-
-def new(scope: Path, query: bytes) -> bytes:
-    """Write a question, and read the whole answer from the same descriptor."""
-    descriptor = os.open(scope / ".search/.new", os.O_RDWR)
-    try:
-        assert os.write(descriptor, query) == len(query)
-        answer = b""
-        while part := os.read(descriptor, 1 << 16):
-            answer += part
-        return answer
-    finally:
-        os.close(descriptor)
 
 
 def test_a_question_in_json_is_answered_in_lines_of_json(notes: Path) -> None:

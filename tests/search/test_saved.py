@@ -146,3 +146,13 @@ def test_saved_queries_outlive_a_crash() -> None:
         assert volume.problems() == []
     finally:
         volume.discard()
+
+
+def test_what_is_asked_below_a_saved_query_changes_with_it(saved: Path) -> None:
+    (saved / "near").mkdir()
+    (saved / "near/.query").write_text(f"{NEAREST}/k=1")
+    assert os.listdir(saved / "near/ext=md") == ["001-rotate.md"]
+    assert os.listdir(saved / "near/ext=md/.links") == ["001-rotate.md"]
+    (saved / "near/.query").write_text(f"{NEAREST}/k=3")
+    assert os.listdir(saved / "near/ext=md") == ["001-rotate.md", "002-bread.md"]
+    assert os.listdir(saved / "near/ext=md/.links") == ["001-rotate.md", "002-bread.md"]

@@ -33,6 +33,8 @@ class Rows:
         """One more than the greatest row number ever given."""
         self.count = 0
         """Rows that have a vector."""
+        self.given = 0
+        """Grows whenever a row comes to stand for another (inode, passage)."""
         self.inos: Longs = np.zeros(0, np.int64)
         self.passages: Ints = np.zeros(0, np.int32)
         self.lsns: Longs = np.zeros(0, np.int64)
@@ -85,6 +87,7 @@ class Rows:
             self._lengthen(end)
         self.limit = end
         self.count += len(inos)
+        self.given += 1
         self.inos[first:end], self.passages[first:end] = inos, passages
         self.lsns[first:end], self.places[first:end] = lsns, NOWHERE
         self.live[first:end] = True
@@ -116,6 +119,7 @@ class Rows:
         self.passages[row] = passage
         self.live[row] = True
         self.count += 1
+        self.given += 1
         return Row(row)
 
     def _forget(self, ino: int, passage: int) -> None:

@@ -27,6 +27,9 @@ HAS_LIST, MANY_NAMES, NO_NAME = 1, 2, 4
 VERDICTS_MAX: Final = 64
 """So many (identity, scope) pairs have their verdicts on directories remembered."""
 
+PREFIXES_MAX: Final = 4_096
+"""So many (scope, directory) pairs have their paths remembered."""
+
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 Slots = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -57,6 +60,8 @@ class Catalogue:
         self._changed: set[Inode] = set()
         self._free: list[int] = []  # slots of inodes that have gone
         self._directories: dict[Inode, int] = {}
+        self._directory_inos: list[Inode] = []  # by index
+        self._prefixes: dict[tuple[Inode, Inode], bytes] = {}  # by scope and directory
         self._extensions: dict[bytes, int] = {}
         self._types: list[str] = []  # by number of the extension
         self._verdicts: dict[tuple[Identity, Inode], list[bool | None]] = {}
@@ -117,6 +122,7 @@ class Catalogue:
     def note_directories(self) -> None:
         """Take note that a directory has moved, or lets others in than before."""
         self._verdicts.clear()
+        self._prefixes.clear()
         self.generation += 1
 
     @property
@@ -139,7 +145,7 @@ class Catalogue:
             self.names[slot] = b""
             self._free.append(self.slots.pop(ino))
             return
-        places = self.places(node)
+        places = self._stored_places(node)
         if not places:
             self.special[slot] = NO_NAME
             return
@@ -157,6 +163,12 @@ class Catalogue:
 
     def places(self, node: Node) -> list[Place]:
         """Return all names of an inode, in the order of their bytes."""
+        slot = self.slots.get(node.ino)
+        if slot is None or node.ino in self._changed or self.special[slot] & ~HAS_LIST:
+            return self._stored_places(node)
+        return [Place(self._directory_inos[self.parent[slot]], self.names[slot])]
+
+    def _stored_places(self, node: Node) -> list[Place]:
         if node.nlink == 0:
             return []
         return sorted(Place(parent, name) for parent, name in self._view.names(node.ino))
@@ -165,6 +177,7 @@ class Catalogue:
         index = self._directories.get(ino)
         if index is None:
             index = self._directories[ino] = len(self._directories)
+            self._directory_inos.append(ino)
             self._verdicts.clear()
         return index
 
@@ -326,8 +339,16 @@ class Catalogue:
 
     def path(self, place: Place, scope: Inode) -> bytes:
         """Return the path of a name, relative to `scope`."""
-        parts = [place.name]
-        ino = place.parent
+        prefix = self._prefixes.get((scope, place.parent))
+        if prefix is None:
+            if len(self._prefixes) >= PREFIXES_MAX:
+                self._prefixes.clear()
+            prefix = self._prefixes[scope, place.parent] = self._prefix(place.parent, scope)
+        return prefix + place.name
+
+    def _prefix(self, ino: Inode, scope: Inode) -> bytes:
+        """Return the path of a directory relative to `scope`, with a slash at its end, or nothing."""
+        parts = [b""]
         while ino != scope:
             node = self.tree.node(ino)
             above = self._view.names(ino)

@@ -146,17 +146,16 @@ class Search:
 
         def search(mask: Bools) -> Any:
             rows = space.rows
-            inos = rows.inos[: rows.limit]
-            if exclude is not None:
-                mask = mask & (inos != exclude)
             if wholes and not rows.single:
                 mask = mask & (rows.passages[: rows.limit] == WHOLE)
             if words is not ANY_WORDS:
-                mask = mask & words.lets_pass(inos)
+                mask = mask & words.lets_pass(rows.inos[: rows.limit])
             allowed = int(np.count_nonzero(mask))
             everything = allowed == len(space)
-            found = space.search(vector, count, mask=None if everything else mask, mode=mode)
-            return then(found, lambda found: Near(found, allowed))
+            wanted = count + (exclude is not None)  # a mask without it would cost more
+            found = space.search(vector, wanted, mask=None if everything else mask, mode=mode)
+            excluded = 0 if exclude is None else _allowed(mask, space, exclude)
+            return then(found, lambda found: Near(_without(found, exclude), allowed - excluded))
 
         near: Near | Pending[Near] = then(
             in_slices(self._candidates(space, query, scope, who)), search
@@ -254,15 +253,18 @@ class Search:
                 ino = Inode(int(catalogue.inode[slot]))
                 mask[at] = self._filters.passes_words(catalogue.names[slot], ino, query)
 
-    def _hits(self, found: Any, query: Query, scope: Inode, who: Identity, space: str) -> list[Hit]:
+    def _hits(
+        self, found: Hits, query: Query, scope: Inode, who: Identity, space: str
+    ) -> list[Hit]:
         """Look at what was found as it is now, and order it."""
         hits: list[Hit] = []
-        for ino, score, distance in zip(found.inos, found.scores, found.distances, strict=True):
+        columns = found.inos.tolist(), found.scores.tolist(), found.distances.tolist()
+        for ino, score, distance in zip(*columns, strict=True):
             if query.min_score is not None and score < query.min_score:
                 continue
             if len(hits) >= query.k and score < hits[query.k - 1].score:
                 break
-            hit = self.hit(Inode(int(ino)), float(score), float(distance), query, scope, who, space)
+            hit = self.hit(Inode(ino), score, distance, query, scope, who, space)
             if hit is not None:
                 hits.append(hit)
         hits.sort(key=lambda hit: (-hit.score, hit.path))
@@ -288,8 +290,7 @@ class Search:
         place = self._passing_name(node, query, scope, who)
         if place is None:
             return None
-        row = self._vectors.stored(ino, space)
-        stale = row is not None and (bool(row.stale) or Files.is_dirty(node))
+        stale = self._vectors.is_stale(ino, space) or Files.is_dirty(node)
         return Hit(ino, self._catalogue.path(place, scope), score, distance, stale)
 
     def vector_of(self, node: Node, space_name: str) -> Floats:
@@ -313,18 +314,17 @@ class _RowSlots:
         self._catalogue = catalogue
         self._inos: Slots = np.zeros(0, np.int64)
         self._slots: Slots = np.zeros(0, np.int64)
+        self._given = 0  # of the rows, when they were looked at
 
     @property
     def is_behind(self) -> bool:
         """Whether there are rows without a slot, or with another inode's."""
-        limit = self.space.rows.limit
-        return len(self._inos) < limit or bool(
-            (self._inos[:limit] != self.space.rows.inos[:limit]).any()
-        )
+        return self._given != self.space.rows.given
 
     def follow(self) -> Iterator[None]:
         """Give each row its slot; it can be left alone at each step."""
         rows = self.space.rows
+        given = rows.given
         if len(self._inos) < rows.limit:
             self._inos = _longer(self._inos, len(rows.inos))
             self._slots = _longer(self._slots, len(rows.inos))
@@ -333,10 +333,29 @@ class _RowSlots:
             self._slots[row] = self._catalogue.slot(Inode(ino))
             self._inos[row] = ino
             yield
+        self._given = given
 
     def slots(self) -> Slots:
         """Return the slot of each row number below the space's limit."""
         return self._slots[: self.space.rows.limit]
+
+
+def _allowed(mask: Bools, space: Space, ino: Inode) -> int:
+    """Return how many rows of an inode a mask allows."""
+    return sum(bool(mask[row]) for row in space.rows.of(ino) if row < len(mask))
+
+
+def _without(found: Hits, ino: Inode | None) -> Hits:
+    """Leave an inode out of what was found."""
+    if ino is None:
+        return found
+    kept = found.inos != ino
+    return found._replace(
+        inos=found.inos[kept],
+        passages=found.passages[kept],
+        scores=found.scores[kept],
+        distances=found.distances[kept],
+    )
 
 
 def _as_of_now(mask: Bools, inos: Slots, space: Space) -> Bools:

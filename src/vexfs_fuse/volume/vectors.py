@@ -22,6 +22,9 @@ LAST_SPACE: Final = "last_space"
 WHOLE: Final = 0
 """The passage that stands for a whole file."""
 
+STALENESS_MAX: Final = 100_000
+"""Inodes of which it is remembered in which spaces their vectors are stale."""
+
 USER, AUTO = 0, 1
 """Who made a vector: a user, or an embedder."""
 
@@ -35,6 +38,7 @@ class Vectors:
         self.numbers: dict[str, int] = {}
         self._names: dict[int, str] = {}
         self._stale: set[Inode] = set()  # known to have nothing but stale vectors
+        self._staleness: dict[Inode, dict[str, bool]] = {}  # as far as searches have asked
         self.changes = 0  # grows with every change of a vector
 
     def load(self) -> None:
@@ -78,6 +82,18 @@ class Vectors:
             return None
         return self._view.vector(ino, number, WHOLE)
 
+    def is_stale(self, ino: Inode, name: str) -> bool:
+        """Whether the contents of an inode have changed since its vector in a space was set."""
+        known = self._staleness.get(ino)
+        if known is None:
+            if len(self._staleness) >= STALENESS_MAX:
+                self._staleness.clear()
+            known = self._staleness[ino] = {}
+        if name not in known:
+            row = self.stored(ino, name)
+            known[name] = row is not None and bool(row.stale)
+        return known[name]
+
     def passages(self, ino: Inode, name: str) -> list[int]:
         """Return the numbers of an inode's vectors in a space, ascending; 0 is the whole."""
         rows = self.spaces[name].rows
@@ -115,6 +131,7 @@ class Vectors:
         name = self._names.pop(change.space)
         del self.numbers[name]
         del self.spaces[name]
+        self._staleness.clear()
         self.changes += 1
 
     def apply_vector_set(
@@ -146,11 +163,13 @@ class Vectors:
             self._view.put_vector(ino, number, WHOLE, row._replace(stale=0))
 
     def _put(self, ino: Inode, number: int, passage: int, row: VectorRow) -> None:
+        self._staleness.pop(ino, None)
         self._view.put_vector(ino, number, passage, row)
         self.spaces[self._names[number]].set(ino, from_raw(row.value), Lsn(row.lsn), passage)
 
     def _drop(self, ino: Inode, number: int, *, beside: int | None = None) -> None:
         """Remove an inode's vectors from a space, all or all but one."""
+        self._staleness.pop(ino, None)
         name = self._names[number]
         for passage in self.passages(ino, name):
             if passage != beside:
@@ -208,6 +227,7 @@ class Vectors:
             row = self.stored(ino, name)
             if row is not None and not row.stale:
                 self._view.put_vector(ino, self.numbers[name], WHOLE, row._replace(stale=1))
+        self._staleness.pop(ino, None)
         self._stale.add(ino)
 
     def forget(self, ino: Inode) -> None:
@@ -217,6 +237,7 @@ class Vectors:
                 space.remove(ino)
                 self.changes += 1
         self._stale.discard(ino)
+        self._staleness.pop(ino, None)
 
     def table(self) -> Iterator[tuple[type, Any]]:
         """Yield what applies each kind of record."""

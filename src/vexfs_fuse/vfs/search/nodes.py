@@ -1,18 +1,25 @@
 """The inodes of `.search`: directories that are queries, files that are hits, texts, links."""
 
 import stat
+from typing import Final
 
 from vexfs_fuse.units import Inode
 from vexfs_fuse.vfs.virtual import VirtualDirectory, VirtualNode
 from vexfs_fuse.volume.hits import Hit
 
-EVERYBODY_READS = 0o555
+EVERYBODY_READS: Final = 0o555
+
+STATIC_S: Final = 3_600.0
+"""How long the kernel may keep what never changes: what a name asks for, `.vec`, `.new`."""
 
 
 class QueryDirectory(VirtualDirectory):
-    """A query: what it asks, and of which real directory; `depth` names lead here from there."""
+    """A query: what it asks, and of which real directory; `depth` names lead here from there.
 
-    __slots__ = ("depth", "scope", "segments")
+    Below a saved query nothing is static, because that may come to ask something else.
+    """
+
+    __slots__ = ("depth", "scope", "segments", "timeout_s")
 
     def __init__(
         self, ino: Inode, owner: tuple[int, int], parent: Inode, scope: Inode, depth: int
@@ -21,6 +28,7 @@ class QueryDirectory(VirtualDirectory):
         self.scope = scope
         self.depth = depth
         self.segments: tuple[bytes, ...] = ()
+        self.timeout_s = STATIC_S
 
 
 class SavedQuery(QueryDirectory):
@@ -33,6 +41,7 @@ class SavedQuery(QueryDirectory):
     ) -> None:
         super().__init__(ino, owner, parent, scope, depth=3)  # .search/.saved/NAME
         self.name = name
+        self.timeout_s = 0.0
 
 
 class SavedDirectory(VirtualDirectory):
@@ -59,6 +68,8 @@ class SavedText(VirtualNode):
 class VectorsDirectory(VirtualDirectory):
     """`.vec`: the caller's private query vectors."""
 
+    timeout_s = STATIC_S
+
     def __init__(self, ino: Inode, parent: Inode) -> None:
         super().__init__(ino, 0o1777, 0, 0, parent)
 
@@ -76,6 +87,8 @@ class PrivateVector(VirtualNode):
 class NewFile(VirtualNode):
     """`.new`: open, write a query, read the answer."""
 
+    timeout_s = STATIC_S
+
     __slots__ = ("scope",)
 
     def __init__(self, ino: Inode, scope: Inode) -> None:
@@ -86,11 +99,12 @@ class NewFile(VirtualNode):
 class LinksDirectory(VirtualDirectory):
     """`.links`: the hits of a query as relative symbolic links."""
 
-    __slots__ = ("of",)
+    __slots__ = ("of", "timeout_s")
 
     def __init__(self, ino: Inode, of: QueryDirectory) -> None:
         super().__init__(ino, EVERYBODY_READS, of.uid, of.gid, of.ino)
         self.of = of
+        self.timeout_s = of.timeout_s
 
 
 class HitFile(VirtualNode):

@@ -142,6 +142,7 @@ class SearchTree(VirtualTree):
             lambda ino: QueryDirectory(ino, self._owner, above.ino, above.scope, above.depth + 1),
         )
         node.segments = (*above.segments, name)
+        node.timeout_s = above.timeout_s
         return node
 
     def lookup(self, parent: Inode, name: bytes, who: Caller) -> Any:
