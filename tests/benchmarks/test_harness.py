@@ -51,8 +51,9 @@ def test_a_system_that_failed_is_shown_with_its_error() -> None:
     assert "vexfs: EIO" in readable([broken.as_json()])
 
 
-def test_every_operation_of_the_table_has_a_row_of_its_own() -> None:
-    assert len({row.operation for row in ROWS}) == len(ROWS)
+def test_every_row_of_the_table_has_a_title_and_a_measurement_of_its_own() -> None:
+    assert len({row.title for row in ROWS}) == len(ROWS)
+    assert len({(row.operation, row.count_fixed) for row in ROWS}) == len(ROWS)
 
 
 def test_spread_is_relative_to_the_median() -> None:
