@@ -34,7 +34,7 @@ CODECS: Final = (
     *(f"cp{number}" for number in (932, 936, 949, 950, *range(1250, 1259))),
     *(f"iso8859_{number}" for number in range(1, 17) if number != 12),
     *("shift_jis", "euc_jp", "iso2022_jp", "gb2312", "gbk", "gb18030", "big5", "euc_kr", "tis_620"),
-    *("idna", "punycode"),
+    *("idna", "punycode", "raw_unicode_escape", "unicode_escape"),
 )
 """What files may be encoded in: no codec can be loaded later."""
 

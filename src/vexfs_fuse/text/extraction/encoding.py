@@ -28,6 +28,25 @@ LEGACY: Final = (
 )
 """What texts were written in before UTF-8; all that a detector could think of makes it err more often."""
 
+_DECLARABLE: Final = frozenset(
+    codecs.lookup(name).name
+    for name in (
+        *(*LEGACY, "iso8859_1", "iso8859_3", "iso8859_4", "iso8859_6", "iso8859_8", "iso8859_9"),
+        *(
+            "iso8859_10",
+            "iso8859_13",
+            "iso8859_14",
+            "iso8859_15",
+            "cp437",
+            "cp850",
+            "cp874",
+            "cp932",
+        ),
+        *("cp949", "cp950", "cp1257", "cp1258", "mac_roman", "gb2312", "gbk", "tis_620"),
+    )
+)
+"""What a document may say of itself: encodings of text, all of them loaded here."""
+
 _PUNCTUATION: Final = (
     "\u20ac\xa3\xb0\xa7\u2019\u2018\u201c\u201d\u201e\u2013\u2014\u2026\u2022\xab\xbb\xa0"
 )
@@ -53,13 +72,14 @@ _TERMINAL: Final = re.compile("\x1b\\[[0-9;?]*[A-Za-z]|.\b")
 _SEQUENCE: Final = re.compile(rb"[\xc2-\xf4][\x80-\xbf]{1,3}")
 
 
-def decode(data: bytes, chars_max: int) -> str | None:
+def decode(data: bytes, chars_max: int, declared: str = "") -> str | None:
     """Return the beginning of a text, at most `chars_max` characters; None for what is no text.
 
+    `declared` is the encoding that it is said to have, which counts unless it is UTF-8 without doubt.
     Lines are separated by line feeds, whatever they were separated by.
     """
     data = data[: 4 * chars_max]
-    encoding = detect(data[:SAMPLE_BYTES], is_whole=len(data) <= SAMPLE_BYTES)
+    encoding = detect(data[:SAMPLE_BYTES], is_whole=len(data) <= SAMPLE_BYTES, declared=declared)
     if encoding is None:
         return None
     return normalize(data.decode(encoding, "replace"))[:chars_max]
@@ -75,7 +95,7 @@ def normalize(text: str) -> str:
     return _NOT_TEXT.sub(" ", text.replace("\ufeff", ""))
 
 
-def detect(sample: bytes, *, is_whole: bool = True) -> str | None:
+def detect(sample: bytes, *, is_whole: bool = True, declared: str = "") -> str | None:
     """Return the encoding of a text by its beginning; None when it is no text."""
     if encoding := unicode_encoding(sample):
         return encoding
@@ -83,7 +103,16 @@ def detect(sample: bytes, *, is_whole: bool = True) -> str | None:
         return None
     if b"\x1b$B" in sample or b"\x1b$@" in sample:
         return "iso2022_jp"
-    return "utf-8" if _is_utf_8(sample, is_whole) else _legacy(sample)
+    if _is_utf_8(sample, is_whole):
+        return "utf-8"
+    return declared if _is_text_encoding(declared) else _legacy(sample)
+
+
+def _is_text_encoding(name: str) -> bool:
+    try:
+        return codecs.lookup(name).name in _DECLARABLE
+    except (LookupError, ValueError):  # a name with a zero in it
+        return False
 
 
 def _is_utf_8(sample: bytes, is_whole: bool) -> bool:
