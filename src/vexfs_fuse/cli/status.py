@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +11,8 @@ from typing import Any, Final
 from vexfs_fuse.cli import mounted
 from vexfs_fuse.cli.command import Command, Exit
 from vexfs_fuse.quantities import approximate_size
+
+WATCH_S: Final = 1.0
 
 _SIZES: Final = frozenset({"bytes", "free", "total"})
 
@@ -18,17 +22,32 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "mount_point", metavar="MOUNTPOINT", nargs="?", type=Path, help="which volume, if several"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--watch", action="store_true", help="show indexing and requests anew every second"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the status of one volume."""
     there = mounted.only_volume(arguments.mount_point)
+    if arguments.watch:
+        return _watch(there)
     status = mounted.read_status(there)
     if arguments.json:
         print(json.dumps(status, indent=1))
     else:
         print("\n".join(lines(status)))
     return Exit.OK
+
+
+def _watch(there: Path) -> int:
+    """Show what changes, until interrupted or unmounted."""
+    clear = "\033[H\033[J" if sys.stdout.isatty() else ""
+    while True:
+        status = mounted.read_status(there)
+        shown = {"indexing": status["indexing"], "requests": status["requests"]}
+        print(clear + "\n".join(lines(shown)), flush=True)
+        time.sleep(WATCH_S)
 
 
 def lines(status: dict[str, Any], indent: str = "") -> Iterator[str]:
@@ -86,6 +105,7 @@ COMMAND = Command(
     """
     vexfs status                   the only volume mounted
     vexfs status /mnt/vex --json
+    vexfs status --watch           how indexing goes on, every second
     """,
     _add_arguments,
     run,

@@ -89,6 +89,7 @@ class IndexerHost:
         self._report: dict[str, Any] = {}
         self._done_s = trio.current_time()
         self._restarts = 0
+        self._pid: int | None = None
         self._verbs: dict[str, Callable[..., Any]] = {
             "hello": self._hello,
             "space": self._space,
@@ -117,6 +118,7 @@ class IndexerHost:
         lag_s = trio.current_time() - self._done_s if pending else 0.0
         return {
             "state": self._state,
+            "pid": self._pid,
             "reason": self._reason,
             "model": self._model,
             "model_missing": self._missing,
@@ -162,6 +164,7 @@ class IndexerHost:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
+        self._pid = process.pid
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
         try:
             await self._serve(stream)
@@ -172,6 +175,7 @@ class IndexerHost:
             self._reason = f"{type(bug).__name__}: {bug}"
         finally:
             process.kill()
+            self._pid = None
             with trio.CancelScope(shield=True):
                 await trio.aclose_forcefully(stream)
                 await process.wait()
@@ -270,6 +274,7 @@ def off_status() -> dict[str, Any]:
     numbers = ("pending", "indexed", "failed", "position", "looked_at", "embedded", "rss_bytes")
     return {
         "state": OFF,
+        "pid": None,
         "reason": None,
         "model": None,
         "model_missing": None,

@@ -207,13 +207,15 @@ class Filing:
             if look.vectors:
                 self._desk.drop_passages(look.ino)
             return True
-        is_embedded = not text.is_new and look.vectors == wanted and self._is_embedded(look.ino)
+        is_embedded = (
+            not text.is_new and look.vectors == wanted and self._index.is_embedded(look.ino)
+        )
         if look.holds is Holds.FRESH:
             if is_embedded:
                 return True
             self._desk.drop_passages(look.ino)  # lest they pass for those of this text
         outcome = Outcome.ABSENT
-        if is_embedded:
+        if is_embedded and look.ino not in self._doubted:
             outcome = self._desk.keep_passages(look.ino, look.stamp)
         elif text.source is not None and self._is_proven(text.source, text.content, wanted):
             stamp = self._done[text.source].stamp
@@ -227,10 +229,6 @@ class Filing:
             self._doubted.discard(look.ino)
             self._index.set_embedded(look.ino)
         return outcome is not Outcome.CHANGED
-
-    def _is_embedded(self, ino: Inode) -> bool:
-        """Whether it is certain that the vectors that a file has were made of its text in the index."""
-        return ino not in self._doubted and self._index.is_embedded(ino)
 
     def _is_proven(self, source: Inode, content: bytes, wanted: int) -> bool:
         """Whether another file has these contents now, and all their vectors."""

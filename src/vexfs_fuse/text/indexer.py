@@ -106,7 +106,7 @@ class Indexer:
     @property
     def pending(self) -> int:
         """Files that are not done, as far as the journal was followed."""
-        jobs = (self._urgent is not None) + (self._job is not None)
+        jobs = (self._urgent is not None) + (self._job is not None) + len(self._batch)
         return len(self._queue.keys() | self._hinted.keys() | self._waiting.keys()) + jobs
 
     def report(self) -> Report:
