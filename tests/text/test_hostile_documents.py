@@ -18,7 +18,7 @@ from tests.text.test_formats import SAMPLES
 from vexfs_fuse.errors import ExtractionFailed
 from vexfs_fuse.text.document import Document
 from vexfs_fuse.text.extraction import archive, documents
-from vexfs_fuse.text.sandbox import Extractor, Limits
+from vexfs_fuse.text.sandbox import Extractor, Limits, limits_for
 from vexfs_fuse.units import KIB, MIB
 
 CHARS = 100_000
@@ -379,7 +379,7 @@ def test_a_broken_pdf_says_so(extractor: Extractor) -> None:
 def test_a_text_of_200_mib_is_refused_or_cut_as_configured(extractor: Extractor) -> None:
     text = b"words and words\n" * (200 * MIB // 16)
     assert "200 MiB" in failure(extractor, b"a.txt", text)
-    roomy = Extractor(LIMITS._replace(file_bytes=256 * MIB, memory_bytes=1024 * MIB))
+    roomy = Extractor(limits_for(256 * MIB)._replace(text_chars=CHARS))
     document = roomy.extract(b"a.txt", text)
     roomy.close()
     assert document is not None

@@ -25,8 +25,7 @@ from vexfs_fuse.text.filing import Limits
 from vexfs_fuse.text.index import TextIndex
 from vexfs_fuse.text.indexer import Indexer
 from vexfs_fuse.text.providers import open_embedder
-from vexfs_fuse.text.sandbox import Extractor
-from vexfs_fuse.text.sandbox import Limits as ExtractionLimits
+from vexfs_fuse.text.sandbox import Extractor, limits_for
 from vexfs_fuse.units import Inode
 
 LOCK: Final = "text.lock"
@@ -104,7 +103,7 @@ def _index(channel: socket.socket, order: Order) -> None:
             embedder = None
     desk.ask("model", reason or None)
     index = TextIndex(store / order.file)
-    extractor = Extractor(ExtractionLimits(file_bytes=order.file_bytes_max))
+    extractor = Extractor(limits_for(order.file_bytes_max))
     indexer = Indexer(
         desk,
         index,
@@ -115,20 +114,21 @@ def _index(channel: socket.socket, order: Order) -> None:
         frozenset(map(Inode, order.distrusted)),
     )
     try:
-        _run(desk, indexer)
+        _run(desk, indexer, extractor)
     finally:
         extractor.close()
         index.close()
         os.close(lock)
 
 
-def _run(desk: RemoteDesk, indexer: Indexer) -> None:
+def _run(desk: RemoteDesk, indexer: Indexer, extractor: Extractor) -> None:
     reported_s = -REPORT_S
     while True:
         worked = indexer.step()
         now_s = time.monotonic()
         if not worked or now_s - reported_s >= REPORT_S:
-            desk.ask("report", indexer.report()._asdict() | {"rss_bytes": _rss_bytes()})
+            process = {"rss_bytes": _rss_bytes(), "sandbox": extractor.confinement}
+            desk.ask("report", indexer.report()._asdict() | process)
             reported_s = now_s
         if not worked:
             desk.ask("wait", min(indexer.wait_s(), WAIT_S_MAX), desk.durable)

@@ -130,6 +130,7 @@ class IndexerHost:
             "looked_at": report.get("looked_at", 0),
             "embedded": report.get("embedded", 0),
             "rss_bytes": report.get("rss_bytes", 0),
+            "sandbox": report.get("sandbox", "not started"),
             "restarts": self._restarts,
         }
 

@@ -14,7 +14,7 @@ from vexfs_fuse.errors import EmbedderFailed, ExtractionFailed
 from vexfs_fuse.text.desk import Desk, Holds, IgnoreFile, Look, Outcome, Place
 from vexfs_fuse.text.document import Document
 from vexfs_fuse.text.embedder import Embedder, Floats
-from vexfs_fuse.text.ignore import DEFAULT_LINES, FILE_NAME, Ignore, is_ignored
+from vexfs_fuse.text.ignore import DEFAULT, FILE_NAME, Ignore, is_ignored
 from vexfs_fuse.text.index import TextIndex
 from vexfs_fuse.text.passages import embedded_text, passages
 from vexfs_fuse.units import Inode
@@ -137,7 +137,7 @@ class Filing:
 
     def _counts(self, place: Place) -> bool:
         """Whether no ignore file speaks of a name."""
-        files = [(b"", _DEFAULT)]
+        files = [(b"", DEFAULT)]
         files += [(each.directory, self._ignore(each)) for each in place.ignores]
         return not is_ignored(place.path, False, files)
 
@@ -271,9 +271,6 @@ class Filing:
         self.embedded += len(told)
         self._index.put(look.ino, name, text.content, "", ())  # without a failure of before
         return with_mean(np.concatenate(parts))
-
-
-_DEFAULT: Final = Ignore(DEFAULT_LINES)
 
 
 def with_mean(vectors: Floats) -> Floats:

@@ -28,6 +28,7 @@ TITLE_CHARS_MAX: Final = 200
 START_S: Final = 60.0
 """How long a process may take to load its parsers: a second on a busy machine, more on a slow disk."""
 
+_OWN_BYTES: Final = 256 * MIB
 _PIPE_BYTES: Final = MIB  # as much as anybody may ask for
 _COMPLAINT_BYTES: Final = 64 * KIB
 _REASON_CHARS_MAX: Final = 200
@@ -55,6 +56,12 @@ class Limits(NamedTuple):
 
 
 DEFAULT_LIMITS: Final = Limits()
+
+
+def limits_for(file_bytes: int) -> Limits:
+    """Return limits for files up to a size: contents are in the process's memory up to three times."""
+    needed = _OWN_BYTES + 4 * file_bytes
+    return Limits(file_bytes=file_bytes, memory_bytes=max(DEFAULT_LIMITS.memory_bytes, needed))
 
 
 class Extractor:
