@@ -24,6 +24,8 @@ SETTLE_TIMEOUT_S: Final = 5.0
 SETTLE_WINDOW_S: Final = 0.05
 SETTLE_BUSY_S: Final = 0.01
 """A daemon that used less CPU time than this (one tick) in a window has settled."""
+VEXFS_LATE_S: Final = 0.3
+"""vexfs looks for work that can wait only so often, and must not do it in another's time."""
 
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _UTIME_FIELD, _STIME_FIELD = 11, 12  # of /proc/PID/stat, counted after the command's bracket
@@ -44,6 +46,7 @@ class System:
     name: str
     sentence: str
     command: tuple[str, ...]
+    settle_window_s: float = SETTLE_WINDOW_S
 
     @contextlib.contextmanager
     def mounted(self, work: Path, prefix: list[str] | None = None) -> Iterator["Mounted"]:
@@ -124,11 +127,19 @@ class Mounted:
                 raise MountFailed(f"{self.system.name} does not unmount\n{self._log_tail()}")
 
     def settle(self) -> None:
-        """Wait until the daemon rests, so that its late work is not in another's figures."""
+        """Wait until the daemon rests, so that its late work is not in another's figures.
+
+        What waits for the commit interval is synced, so that it is not late either.
+        """
+        directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
         deadline = time.monotonic() + SETTLE_TIMEOUT_S
         before = self.cpu_seconds()
         while time.monotonic() < deadline:
-            time.sleep(SETTLE_WINDOW_S)
+            time.sleep(self.system.settle_window_s)
             now = self.cpu_seconds()
             if now - before < SETTLE_BUSY_S:
                 return
@@ -195,6 +206,7 @@ def vexfs(options: str = OPTIONS, command: str | None = None) -> System:
             *(shlex.split(command) if command else _vexfs_command()),
             *("mount", "--foreground", "--store", "{store}", "-o", options, "{mountpoint}"),
         ),
+        settle_window_s=VEXFS_LATE_S,
     )
 
 

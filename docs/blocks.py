@@ -406,6 +406,7 @@ BOUNDS: Final = (
     ("runtime.syncer", "INLINE_RECORDS_MAX"),
     ("runtime.tasks", "MAINTENANCE_PAUSE_S"),
     ("runtime.tasks", "BUSY_SHARE"),
+    ("runtime.tasks", "PATIENCE_S"),
     ("runtime.tasks", "HEARTBEAT_S"),
     ("volume.volume", "CHECKPOINT_ROWS"),
     ("volume.volume", "CHECKPOINT_S"),

@@ -9,7 +9,13 @@ from tests.support.memory_vfs import MemoryVfs, MemoryVolume
 from vexfs_fuse.fuse.affinity import Follower
 from vexfs_fuse.observe.recorder import TOTAL, Recorder, count
 from vexfs_fuse.pending import Pending
-from vexfs_fuse.runtime.tasks import HEARTBEAT_S, Maintenance, heartbeat
+from vexfs_fuse.runtime.tasks import (
+    HEARTBEAT_S,
+    MAINTENANCE_PAUSE_S,
+    PATIENCE_S,
+    Maintenance,
+    heartbeat,
+)
 from vexfs_fuse.runtime.workers import Workers
 
 
@@ -59,6 +65,31 @@ async def test_slices_give_way_to_requests() -> None:
     with trio.move_on_after(0.5):
         await Maintenance(Busy(MemoryVfs()), Workers(Follower()), recorder).once()
     assert slices < 0.5 / 0.005 / 2
+
+
+async def test_what_is_due_waits_for_a_moment_without_requests(mock_clock: MockClock) -> None:
+    recorder = Recorder()
+    row = recorder.row("getattr")
+    begun: list[float] = []
+
+    class Due(MemoryVolume):
+        def maintain(self) -> Any:
+            begun.append(trio.current_time())
+            yield from ()
+
+    mock_clock.rate = 0
+    mock_clock.autojump_threshold = 0
+    row[TOTAL] += 1
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Maintenance(Due(MemoryVfs()), Workers(Follower()), recorder).run)
+        for _ in range(int(8 * PATIENCE_S / MAINTENANCE_PAUSE_S)):
+            row[TOTAL] += 1  # there is always a request
+            await trio.sleep(MAINTENANCE_PAUSE_S / 2)
+        busily = len(begun)
+        await trio.sleep(4 * PATIENCE_S)
+        nursery.cancel_scope.cancel()
+    assert 1 <= busily <= 5
+    assert len(begun) - busily > 2 * PATIENCE_S / MAINTENANCE_PAUSE_S
 
 
 async def test_the_heartbeat_measures_how_late_the_loop_is(mock_clock: MockClock) -> None:

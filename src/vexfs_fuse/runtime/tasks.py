@@ -14,8 +14,11 @@ from vexfs_fuse.runtime.workers import Workers
 MAINTENANCE_PAUSE_S: Final = 0.25
 """Time between two looks at whether something is due."""
 
-BUSY_SHARE: Final = 4
+BUSY_SHARE: Final = 9
 """While requests come, a slice of maintenance is followed by this many times its length without."""
+
+PATIENCE_S: Final = 2.0
+"""What is due waits for so long for a moment without requests: most bursts are shorter."""
 
 PAUSE_MAX_S: Final = 1.0
 """Even if a slice had to wait long for the disk."""
@@ -47,12 +50,18 @@ class Maintenance:
         self._workers = workers
         self._recorder = recorder
         self._served_ns = 0
+        self._patient_until = 0.0
 
     async def run(self) -> None:
         """Maintain until cancelled."""
         while True:
-            await self.once()
+            if self._is_idle() or self._volume.is_urgent or self._has_waited():
+                await self.once()
+                self._patient_until = trio.current_time() + PATIENCE_S
             await trio.sleep(MAINTENANCE_PAUSE_S)
+
+    def _has_waited(self) -> bool:
+        return trio.current_time() >= self._patient_until
 
     async def once(self) -> None:
         """Do everything that is due now."""
