@@ -45,7 +45,7 @@ def test_root_mounts_with_all_flags() -> None:
         shown = found(mount.path)
         mount.wait_for_log(r"'mounted_by': 'mount\(2\)', 'reader': 'direct'")
         mount.wait_for_log(
-            "'DONT_MASK', 'PARALLEL_DIROPS', 'EXPLICIT_INVAL_DATA', 'HANDLE_KILLPRIV_V2'"
+            "'DONT_MASK', 'READDIRPLUS_AUTO', 'PARALLEL_DIROPS', 'EXPLICIT_INVAL_DATA', 'HANDLE_KILLPRIV_V2'"
         )
         mount.wait_for_log("'readahead_kib': 1024")
     assert shown["FSTYPE"] == "fuse.vexfs"
@@ -60,7 +60,7 @@ def test_an_ordinary_user_mounts_through_the_helper_with_the_same_flags(
         shown = found(mount.path)
         mount.wait_for_log("'mounted_by': 'fusermount3', 'reader': 'direct'")
         mount.wait_for_log(
-            "'DONT_MASK', 'PARALLEL_DIROPS', 'EXPLICIT_INVAL_DATA', 'HANDLE_KILLPRIV_V2'"
+            "'DONT_MASK', 'READDIRPLUS_AUTO', 'PARALLEL_DIROPS', 'EXPLICIT_INVAL_DATA', 'HANDLE_KILLPRIV_V2'"
         )
         mount.wait_for_log("'readahead_kib': None")
         mount.send(signal.SIGTERM)

@@ -74,6 +74,12 @@ class MemoryVfs:
             return self._misbehave(parent, name)
         return self._counted(self._found(parent, name))
 
+    def find(self, parent: int, name: bytes, who: Any) -> Any:
+        try:
+            return self.lookup(parent, name, who)
+        except NotFound:
+            return None
+
     def _misbehave(self, parent: int, name: bytes) -> Any:
         if name.startswith(b"bug"):
             raise ZeroDivisionError("a bug")

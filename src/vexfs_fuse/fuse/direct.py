@@ -9,8 +9,9 @@ import errno
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter_ns
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import trio
 
@@ -28,6 +29,8 @@ SUSPENDED_MAX: Final = 99
 """Requests that may wait for slow answers beside each other; those beyond wait in the kernel."""
 
 _log = logging.getLogger(__name__)
+
+Send: TypeAlias = Callable[[bytes | tuple[bytes, Any]], None]
 
 
 class Direct:
@@ -57,21 +60,39 @@ class Direct:
             attr_timeout_s=attr_timeout_s,
             entry_timeout_s=entry_timeout_s,
         )
-        self._device = -1
         self._nursery: trio.Nursery | None = None
         self._suspended = 0
         self._room = trio.lowlevel.ParkingLot()
         self.buffers: list[bytearray] = []
+        self._views: list[memoryview] = []
         self._renew_buffer()
-        self._table = {
-            opcode: self._answerer(name, handler, encode)
+
+    def serve(self, device: int, nursery: trio.Nursery) -> Callable[[int], None]:
+        """Return what answers the request of so many bytes in the buffer.
+
+        Answers go to `device`; slow ones are awaited in `nursery`.
+        """
+        self._nursery = nursery
+        send = partial(_send, device)
+        answerers = {
+            opcode: self._answerer(name, handler, encode, send)
             for opcode, name, handler, encode in self._requests.kinds()
         }
+        views = self._views
+        header = wire.HEADER.unpack_from
+        written_from, a_write = wire.WRITTEN_FROM, wire.WRITE
 
-    def serve(self, device: int, nursery: trio.Nursery) -> None:
-        """Send answers to `device` from now on; slow ones are awaited in `nursery`."""
-        self._device = device
-        self._nursery = nursery
+        def answer(size: int) -> None:
+            view = views[0]
+            opcode, unique, ino = header(view)
+            request = view[: written_from if opcode == a_write else size].tobytes()
+            answerer = answerers.get(opcode)
+            if answerer is not None:
+                answerer(unique, ino, request)
+            elif opcode != wire.INTERRUPT:  # nothing that is slow can be broken off: let it end
+                send(OUT.pack(OUT.size, -errno.ENOSYS, unique))
+
+        return answer
 
     async def room(self) -> None:
         """Return when one more slow answer may be awaited."""
@@ -83,46 +104,33 @@ class Direct:
         """Whether `room` would wait."""
         return self._suspended >= SUSPENDED_MAX
 
-    def answer(self, size: int) -> None:
-        """Answer the request in the buffer."""
-        view = self._view
-        opcode = view[4] | view[5] << 8
-        answerer = self._table.get(opcode)
-        request = bytes(view[: wire.WRITTEN_FROM if opcode == wire.WRITE else size])
-        if answerer is not None:
-            answerer(request, size)
-        elif opcode != wire.INTERRUPT:  # nothing that is slow can be broken off: let it end
-            self._send(OUT.pack(OUT.size, -errno.ENOSYS, wire.HEADER.unpack_from(request)[1]))
-
     def _renew_buffer(self) -> None:
         """Leave the buffer to whoever has a part of it, and read into another from now on."""
         buffer = bytearray(wire.REQUEST_BYTES_MAX)
-        self._view = self._requests.view = memoryview(buffer)
+        self._requests.view = memoryview(buffer)
+        self._views[:] = [self._requests.view]
         self.buffers[:] = [buffer]
 
     # --- around every request
 
     def _answerer(
-        self, name: str, handler: Handler, encode: Encoder
-    ) -> Callable[[bytes, int], None]:
-        """Return the function that answers one kind of request; `size` is that of a whole request.
+        self, name: str, handler: Handler, encode: Encoder, send: Send
+    ) -> Callable[[int, int, bytes], None]:
+        """Return the function that answers one kind of request.
 
         A closure for each operation, as every attribute of `self` would cost all requests.
         """
         row = self._recorder.row(name)
-        header = wire.HEADER.unpack_from
         callers = self._callers
         who_asks = wire.CALLER
-        send = self._send
         slow = SLOW
         later = self._later
         seen = self._follower.seen
         until_sample = SAMPLE_EVERY
 
-        def answer(request: bytes, size: int) -> None:
+        def answer(unique: int, ino: int, request: bytes) -> None:
             nonlocal until_sample
             began = perf_counter_ns()
-            _, unique, ino = header(request)
             who = callers[request[who_asks]]
             until_sample -= 1
             if not until_sample:
@@ -132,7 +140,7 @@ class Direct:
             try:
                 value = handler(ino, request, who)
                 if type(value) in slow:
-                    value = later(name, row, began, (ino, request, who), value, encode)
+                    value = later(name, row, began, (ino, request, who), value, encode, send)
                     if value is _LATER:
                         return
                 reply = encode(unique, value)
@@ -162,6 +170,7 @@ class Direct:
         request: tuple[int, bytes, Requester],
         value: Any,
         encode: Encoder,
+        send: Send,
     ) -> Any:
         """Return what a slow answer is already, or see to it that it is awaited."""
         self._recorder.events["suspended"] += 1
@@ -172,7 +181,7 @@ class Direct:
             self._renew_buffer()  # its bytes are still needed
         self._suspended += 1
         assert self._nursery is not None
-        self._nursery.start_soon(self._await, name, row, began, request, value, encode)
+        self._nursery.start_soon(self._await, name, row, began, request, value, encode, send)
         return _LATER
 
     async def _await(
@@ -183,6 +192,7 @@ class Direct:
         request: tuple[int, bytes, Requester],
         value: Any,
         encode: Encoder,
+        send: Send,
     ) -> None:
         try:
             value = await self._settler.settle(value)
@@ -196,18 +206,19 @@ class Direct:
             self._suspended -= 1
             self._room.unpark()
         if reply is not None:
-            self._send(reply)
+            send(reply)
 
-    def _send(self, reply: bytes | tuple[bytes, Any]) -> None:
-        """Write an answer; the kernel may have given its request up meanwhile."""
-        try:
-            if isinstance(reply, bytes):
-                os.write(self._device, reply)
-            else:
-                os.writev(self._device, reply)
-        except OSError as failure:
-            if failure.errno not in {errno.ENOENT, errno.ENODEV, errno.ECONNABORTED}:
-                _log.error("the kernel takes no answer: %s", failure)
+
+def _send(device: int, reply: bytes | tuple[bytes, Any]) -> None:
+    """Write an answer; the kernel may have given its request up meanwhile."""
+    try:
+        if isinstance(reply, bytes):
+            os.write(device, reply)
+        else:
+            os.writev(device, reply)
+    except OSError as failure:
+        if failure.errno not in {errno.ENOENT, errno.ENODEV, errno.ECONNABORTED}:
+            _log.error("the kernel takes no answer: %s", failure)
 
 
 _LATER: Final = object()

@@ -16,6 +16,7 @@ from vexfs_fuse.errors import MountFailed
 # linux/fuse.h, FUSE_INIT
 DONT_MASK: Final = 1 << 6
 AUTO_INVAL_DATA: Final = 1 << 12
+READDIRPLUS_AUTO: Final = 1 << 14
 ASYNC_DIO: Final = 1 << 15
 PARALLEL_DIROPS: Final = 1 << 18
 EXPLICIT_INVAL_DATA: Final = 1 << 25
@@ -24,6 +25,7 @@ HANDLE_KILLPRIV_V2: Final = 1 << 28
 
 NAMES: Final = {
     DONT_MASK: "DONT_MASK",
+    READDIRPLUS_AUTO: "READDIRPLUS_AUTO",
     PARALLEL_DIROPS: "PARALLEL_DIROPS",
     EXPLICIT_INVAL_DATA: "EXPLICIT_INVAL_DATA",
     HANDLE_KILLPRIV_V2: "HANDLE_KILLPRIV_V2",
@@ -79,6 +81,10 @@ class InitRelay:
         self._offered = _INIT_IN.unpack_from(request, _IN_HEADER)[3]
         self._ours.send(request)
         self.mountpoint = f"/dev/fd/{theirs.detach()}"  # libfuse closes it with the session
+
+    def wish(self, flags: int) -> None:
+        """Ask for more flags, before `complete`."""
+        self._wishes = self._wishes._replace(add=self._wishes.add | flags)
 
     def complete(self, libfuse_fd: int) -> None:
         """Send libfuse's answer on, edited, and make `libfuse_fd` the real device.

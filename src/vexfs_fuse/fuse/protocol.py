@@ -95,12 +95,14 @@ ATTR: Final = Struct("=" + _ATTR)
 ENTRY_REPLY: Final = Struct(f"{_OUT}{_ENTRY}{ATTR.size}s")
 ATTR_REPLY: Final = Struct(f"{_OUT}QI4x{ATTR.size}s")
 OPEN_REPLY: Final = Struct(f"{_OUT}QI4x")  # fh, flags
-CREATE_REPLY: Final = Struct(f"{_OUT}{_ENTRY}{ATTR.size}sQI4x")
+CREATE_REPLY: Final = Struct(f"{_OUT}{_ENTRY}{_ATTR}QI4x")
 WRITE_REPLY: Final = Struct(f"{_OUT}I4x")
 XATTR_SIZE_REPLY: Final = Struct(f"{_OUT}I4x")
 # blocks, bfree, bavail, files, ffree, bsize, namelen, frsize
 STATFS_REPLY: Final = Struct(f"{_OUT}QQQQQIII28x")
 
-# fuse_direntplus without the name: an entry, then ino, off, namelen, type
-DIRENTRY: Final = Struct(f"={_ENTRY}{ATTR.size}sQQII")
+DIRENTRY: Final = Struct("=QQII")
+"""fuse_dirent without the name: ino, off, namelen, type"""
+DIRENTRY_PLUS: Final = Struct(f"={_ENTRY}{ATTR.size}sQQII")
+"""fuse_direntplus: an entry before that"""
 DIRENTRY_ALIGNMENT: Final = 8

@@ -358,12 +358,11 @@ class _Answering:
         """
         async with trio.open_nursery() as nursery:
             if not self._closing:
-                self._direct.serve(fd, nursery)
-                await self._answer_all(fd)
+                await self._answer_all(fd, self._direct.serve(fd, nursery))
                 self._closing = True
         raise trio.ClosedResourceError
 
-    async def _answer_all(self, device: int) -> None:
+    async def _answer_all(self, device: int, answer: Callable[[int], None]) -> None:
         """Answer until the end; a closure of local names, as in `_Hybrid`.
 
         A request that is there is read without asking epoll for it, as long as that goes well:
@@ -375,7 +374,7 @@ class _Answering:
         poll = poller.poll
         next_deadline, sleep_s, due = self._runner.next_deadline, self._sleep_s, self._due
         direct = self._direct
-        answer, buffers = direct.answer, direct.buffers
+        buffers = direct.buffers
         checkpoint = trio.lowlevel.checkpoint
         readv = os.readv
         never = float("inf")

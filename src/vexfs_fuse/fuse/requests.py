@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from vexfs_fuse.errors import Exists, NoAttribute, NotFound
+from vexfs_fuse.errors import Exists, NoAttribute
 from vexfs_fuse.fuse import protocol as wire
+from vexfs_fuse.fuse import wires
 from vexfs_fuse.fuse.caller import Requester, Requesters
 from vexfs_fuse.fuse.protocol import HEADER_BYTES, OUT
 from vexfs_fuse.fuse.slow import SLOW, then
@@ -88,7 +89,8 @@ class Requests:
                 (wire.LISTXATTR, "listxattr", self._listxattr, _xattr_names),
                 (wire.REMOVEXATTR, "removexattr", self._removexattr, _done),
                 (wire.OPENDIR, "opendir", self._opendir, _directory_opened),
-                (wire.READDIRPLUS, "readdir", self._readdir, self._listed),
+                (wire.READDIR, "readdir", self._readdir, _listed),
+                (wire.READDIRPLUS, "readdir", self._readdir, self._listed_plus),
                 (wire.RELEASEDIR, "releasedir", self._releasedir, _done),
                 (wire.FSYNCDIR, "fsyncdir", self._fsyncdir, _done),
                 (wire.ACCESS, "access", self._access, _allowed),
@@ -100,16 +102,13 @@ class Requests:
 
     def _lookup(self, parent: int, request: bytes, who: Requester) -> Any:
         """Find a name; an absent one is an answer too, which the kernel may keep: None."""
-        try:
-            return self._vfs.lookup(parent, request[HEADER_BYTES:-1], who)
-        except NotFound:
-            if self._vfs.is_virtual(parent):
-                raise
-            self._recorder.events["negative_entry"] += 1
-            return None
+        return self._vfs.find(parent, request[HEADER_BYTES:-1], who)
 
     def _found(self, unique: int, entry: Any) -> bytes:
-        return self._wires.entry(unique, entry) if entry is not None else self._wires.absent(unique)
+        if entry is not None:
+            return self._wires.entry(unique, entry)
+        self._recorder.events["negative_entry"] += 1
+        return self._wires.absent(unique)
 
     def _forget(self, ino: int, request: bytes, who: Requester) -> None:
         self._vfs.forget([(ino, wire.FORGET_IN.unpack_from(request, HEADER_BYTES)[0])])
@@ -279,9 +278,11 @@ class Requests:
             return then(entries, lambda late: (room, late))
         return room, entries
 
-    def _listed(self, unique: int, listed: tuple[int, Iterable[tuple[bytes, Any, int]]]) -> Answer:
+    def _listed_plus(
+        self, unique: int, listed: tuple[int, Iterable[tuple[bytes, Any, int]]]
+    ) -> Answer:
         room, entries = listed
-        encode = self._wires.listed
+        encode = self._wires.listed_plus
         remember = self._vfs.remember
         parts: list[bytes] = []
         for name, entry, next_cookie in entries:
@@ -350,6 +351,19 @@ def _xattr(unique: int, found: tuple[int, bytes]) -> bytes:
 def _xattr_names(unique: int, found: tuple[int, Sequence[bytes]]) -> bytes:
     room, names = found
     return _xattr(unique, (room, b"".join(name + b"\0" for name in names)))
+
+
+def _listed(unique: int, listed: tuple[int, Iterable[tuple[bytes, Any, int]]]) -> bytes:
+    room, entries = listed
+    parts: list[bytes] = []
+    for name, entry, next_cookie in entries:
+        part = wires.listed(name, entry, next_cookie)
+        room -= len(part)
+        if room < 0:
+            break
+        parts.append(part)
+    data = b"".join(parts)
+    return OUT.pack(OUT.size + len(data), 0, unique) + data
 
 
 def _space(unique: int, space: Any) -> bytes:

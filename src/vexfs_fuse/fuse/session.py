@@ -71,6 +71,9 @@ class Session:
         device, self.mounted_by = mounting.mount(self.path, self._options)
         self._relay = InitRelay(device, wishes, self._initialised)
         self.reads_by = await reader.install(best_reader, self._relay, direct)
+        if self.reads_by is Way.DIRECT:
+            # Attributes come with a listing where they are asked for; pyfuse3 has no other listing.
+            self._relay.wish(init_flags.READDIRPLUS_AUTO)
         pyfuse3.init(guard, self._relay.mountpoint, set())
 
     def _mount_by_libfuse(self, guard: Guard) -> None:

@@ -9,6 +9,7 @@ from vexfs_fuse.fuse.protocol import (
     CREATE_REPLY,
     DIRENTRY,
     DIRENTRY_ALIGNMENT,
+    DIRENTRY_PLUS,
     ENTRY_REPLY,
     FOPEN_KEEP_CACHE,
 )
@@ -16,6 +17,10 @@ from vexfs_fuse.fuse.protocol import (
 NS_PER_S: Final = 1_000_000_000
 TYPE_SHIFT: Final = 12
 """A directory entry's type is the inode's, without permissions."""
+
+
+_PADDING: Final = tuple(bytes(size) for size in range(DIRENTRY_ALIGNMENT))
+"""What fills an entry up; its head is a multiple of the alignment."""
 
 
 class Wires:
@@ -59,29 +64,50 @@ class Wires:
         """
         ino = entry.ino
         if self._is_virtual(ino):
-            attr, valid = self._attr(entry), _virtual_validity(entry)
-        else:
-            now_s, now_ns = divmod(entry.ctime, NS_PER_S)
-            attr = ATTR.pack(
-                *(ino, 0, 0, now_s, now_s, now_s, now_ns, now_ns, now_ns),
-                *(entry.mode, 1, entry.uid, entry.gid, 0, PREFERRED_BYTES, 0),
-            )
-            valid = self._valid
+            valid, attr = _virtual_validity(entry), ATTR.unpack(self._attr(entry))
+            head = (CREATE_REPLY.size, 0, unique, ino, 0)
+            return CREATE_REPLY.pack(*head, *valid, *attr, handle, FOPEN_KEEP_CACHE)
+        now_s, now_ns = divmod(entry.ctime, NS_PER_S)
+        entry_s, attr_s, entry_ns, attr_ns = self._valid
         return CREATE_REPLY.pack(
-            *(CREATE_REPLY.size, 0, unique, ino, 0, *valid, attr, handle, FOPEN_KEEP_CACHE)
+            CREATE_REPLY.size,
+            0,
+            unique,
+            ino,
+            0,
+            entry_s,
+            attr_s,
+            entry_ns,
+            attr_ns,
+            ino,
+            0,
+            0,
+            now_s,
+            now_s,
+            now_s,
+            now_ns,
+            now_ns,
+            now_ns,
+            entry.mode,
+            1,
+            entry.uid,
+            entry.gid,
+            0,
+            PREFERRED_BYTES,
+            0,
+            handle,
+            FOPEN_KEEP_CACHE,
         )
 
-    def listed(self, name: bytes, entry: Any, next_cookie: int) -> bytes:
+    def listed_plus(self, name: bytes, entry: Any, next_cookie: int) -> bytes:
         """Return one entry of a directory, with attributes."""
         ino = entry.ino
         attr = self._attr(entry)
         valid = self._valid if not self._is_virtual(ino) else _virtual_validity(entry)
         size = len(name)
-        return (
-            DIRENTRY.pack(*(ino, 0, *valid, attr, ino, next_cookie, size, entry.mode >> TYPE_SHIFT))
-            + name
-            + bytes(-(DIRENTRY.size + size) % DIRENTRY_ALIGNMENT)
-        )
+        kind = entry.mode >> TYPE_SHIFT
+        head = DIRENTRY_PLUS.pack(ino, 0, *valid, attr, ino, next_cookie, size, kind)
+        return head + name + _PADDING[-size % DIRENTRY_ALIGNMENT]
 
     def _attr(self, entry: Any) -> bytes:
         if entry.content is None:
@@ -117,6 +143,13 @@ class Wires:
             PREFERRED_BYTES,
             0,
         )
+
+
+def listed(name: bytes, entry: Any, next_cookie: int) -> bytes:
+    """Return one entry of a directory."""
+    size = len(name)
+    head = DIRENTRY.pack(entry.ino, next_cookie, size, entry.mode >> TYPE_SHIFT)
+    return head + name + _PADDING[-size % DIRENTRY_ALIGNMENT]
 
 
 def _seconds_ns(timeout_s: float) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from vexfs_fuse.errors import (
     CrossDevice,
     IsADirectory,
     NotADirectory,
+    NotFound,
     NotPermitted,
     NotSupported,
 )
@@ -85,14 +86,22 @@ class Vfs:
 
     def lookup(self, parent: Inode, name: bytes, who: Caller) -> Any:
         """Return the entry of a name, and count the kernel's reference to it."""
+        found = self.find(parent, name, who)
+        if found is None:
+            raise NotFound
+        return found
+
+    def find(self, parent: Inode, name: bytes, who: Caller) -> Any:
+        """As `lookup`, but None where a real name is absent, which the kernel may remember."""
         if parent >= VIRTUAL_FROM or name[:1] == b".":
             found = self._lookup_dotted(parent, name, who)
             if found is not None:
                 return found
-        node = self._names.find(parent, name)
-        ino = node.ino
-        lookups = self._lookups
-        lookups[ino] = lookups.get(ino, 0) + 1
+        node = self._names.find_if_there(parent, name)
+        if node is not None:
+            ino = node.ino
+            lookups = self._lookups
+            lookups[ino] = lookups.get(ino, 0) + 1
         return node
 
     def _lookup_dotted(self, parent: Inode, name: bytes, who: Caller) -> Any:
