@@ -57,6 +57,7 @@ def main(mountpoint: str, wishes: dict[str, Any]) -> None:
         attr_timeout=wishes.pop("attr_timeout", 60.0),
         entry_timeout=wishes.pop("entry_timeout", 60.0),
         metrics=None,
+        index=False,  # the memory view has no contents to index
         suid=wishes.pop("suid", False),
     )
     if every := wishes.pop("announce_in_vain", 0):
