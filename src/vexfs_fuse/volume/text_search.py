@@ -49,6 +49,9 @@ PASSAGES_GROWTH: Final = 8
 PARTS_MAX: Final = 100
 """Hits that have an excerpt."""
 
+PARTS_SLACK: Final = 4
+"""Excerpts beyond those of the hits wanted, for the same reason as `SLACK`."""
+
 SLACK: Final = 32
 """Hits that are looked at beyond those wanted, to make up for what goes meanwhile."""
 
@@ -297,12 +300,12 @@ class TextSearch:
         vector: Floats | None = None,
     ) -> Any:
         """Fetch what is shown of the best, then look at them as they are now."""
-        count = asked.query.k + SLACK
-        ranking = ranking.best(count)
+        ranking = ranking.best(asked.query.k + SLACK)
+        shown = min(PARTS_MAX, asked.query.k + PARTS_SLACK)
         places = [
             (Inode(ino), passage or self._nearest_passage(asked.space, Inode(ino), vector))
             for ino, passage in zip(
-                ranking.inos[:PARTS_MAX].tolist(), ranking.passages.tolist(), strict=False
+                ranking.inos[:shown].tolist(), ranking.passages.tolist(), strict=False
             )
         ]
 
@@ -362,6 +365,8 @@ class TextSearch:
         )
         for at, (ino, score, vector, text) in enumerate(rows):
             if query.min_score is not None and score < query.min_score:
+                break
+            if len(hits) >= query.k and score < hits[query.k - 1].score:
                 break
             distance = None if vector != vector else 1.0 - vector
             found = self._search.hit(
