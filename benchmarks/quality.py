@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from benchmarks import report, systems
-from benchmarks.commandline import end_on_sigterm, parser, progress, words
+from benchmarks.commandline import INDEXED, end_on_sigterm, parser, progress, words
 from benchmarks.machine import BusinessMeter, machine
 
 K: Final = 10
@@ -77,7 +77,9 @@ def main() -> None:
 
 def arguments_of(description: str | None) -> argparse.Namespace:
     """Read the command line of a benchmark with judged collections."""
-    made = parser(description, "the first tenth of the documents, for which nothing can be said")
+    made = parser(
+        description, "the first tenth of the documents, for which nothing can be said", INDEXED
+    )
     made.add_argument(
         "--data",
         type=Path,

@@ -198,7 +198,7 @@ def python_floor() -> System:
 
 
 def vexfs(options: str = OPTIONS, command: str | None = None) -> System:
-    """Return vexfs with everything on: journal, durability at 1 s, metrics."""
+    """Return vexfs with journal, durability at 1 s, metrics, and what `options` say."""
     return System(
         "vexfs",
         f"vexfs, -o {options}",
