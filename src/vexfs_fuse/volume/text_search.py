@@ -355,7 +355,8 @@ class TextSearch:
         return parts
 
     def _hits(self, asked: Asked, ranking: Ranking, parts: list[Part | None]) -> list[Hit]:
-        query, hits = asked.query, []
+        query = asked.query
+        hits: list[Hit] = []
         rows = zip(
             ranking.inos.tolist(),
             ranking.scores.tolist(),
