@@ -47,5 +47,6 @@ def test_every_line_of_the_tour_does_what_it_says(tmp_path: Path) -> None:
             home.run("umount", tmp_path / "notes")
     assert result.returncode == 0, result.stderr
     assert "notes/common-licenses/GPL-3" in result.stdout
+    assert "copies" in result.stdout
     assert "vexfs_requests_total" in result.stdout
     assert f"{tmp_path}/notes.store is sound" in result.stdout

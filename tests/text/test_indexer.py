@@ -210,8 +210,10 @@ def test_what_cannot_be_read_is_told_and_holds_up_nothing(shop: Workshop) -> Non
         None,
     ]
     shop.write(b"bad.txt", b"whole again")
+    shop.write(b"good.txt", b"no longer: unembeddable")
     shop.settle()
     assert shop.text(bad) == "whole again"
+    assert shop.vectors(good) == 0
 
 
 def test_a_file_during_which_the_indexer_ended_is_not_tried_again(shop: Workshop) -> None:

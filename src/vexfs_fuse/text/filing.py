@@ -266,7 +266,7 @@ class Filing:
             try:
                 parts.append(self._embedder.embed_documents(told[start : start + EMBEDDED_MAX]))
             except EmbedderFailed as failure:
-                self._index.fail(look.ino, str(failure), name, text.content)
+                self._fail(look, name, text.content, str(failure))
                 return None
         self.embedded += len(told)
         self._index.put(look.ino, name, text.content, "", ())  # without a failure of before

@@ -84,6 +84,7 @@ class Indexer:
         self._looked: OrderedDict[Inode, Lsn] = OrderedDict()
         self._urgent: Generator[None, None, None] | None = None
         self._job: Generator[None, None, None] | None = None
+        self._job_ino: Inode | None = None
         self._batch: list[tuple[Inode, Look | None]] = []
         self._followed_s = -FOLLOWED_S
         self._committed_s = clock_s()
@@ -200,6 +201,8 @@ class Indexer:
         """Go on with a file, those just closed before all others; whether there is one."""
         if self._urgent is None and (ino := self._next_urgent()) is not None:
             (look,) = self._desk.look([ino])
+            if ino == self._job_ino:
+                self._job = self._job_ino = None  # it has read what is no longer there
             self._urgent = self._file(ino, look)
         if self._urgent is not None:
             if next(self._urgent, _END) is _END:
@@ -209,10 +212,11 @@ class Indexer:
             while not self._batch and self._queue:
                 self._look_ahead()
             if self._batch:
-                self._job = self._file(*self._batch.pop())
+                self._job_ino, look = self._batch.pop()
+                self._job = self._file(self._job_ino, look)
         if self._job is not None:
             if next(self._job, _END) is _END:
-                self._job = None
+                self._job = self._job_ino = None
             return True
         return False
 
