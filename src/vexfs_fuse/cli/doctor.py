@@ -172,7 +172,7 @@ def onnxruntime(_: Config) -> Finding:
         return Finding(
             "onnxruntime",
             Grade.HINT,
-            "missing, so that numpy computes the text model, at half the speed:"
+            "missing, so that numpy computes the text model, several times slower:"
             " pip install onnxruntime",
         )
     return Finding("onnxruntime", Grade.GOOD, version("onnxruntime"))

@@ -73,7 +73,7 @@ def best_engine(weights: Tensors) -> Engine:
     try:
         return OnnxEngine(weights)
     except ImportError:
-        _log.info("onnxruntime is not installed: numpy computes the model, at half the speed")
+        _log.info("onnxruntime is not installed: numpy computes the model, several times slower")
         return NumpyEngine(weights)
 
 
