@@ -11,13 +11,16 @@ import pytest
 
 from vexfs_fuse.config import Config
 from vexfs_fuse.storage import rows, schema
-from vexfs_fuse.units import MIB, ROOT, Inode
+from vexfs_fuse.units import MIB, ROOT, Inode, Lsn
 from vexfs_fuse.vfs.posix import Vfs
 from vexfs_fuse.vfs.virtual import VirtualTrees
 from vexfs_fuse.volume import repair as repairing
+from vexfs_fuse.volume.changes import PassagesSet
 from vexfs_fuse.volume.check import check
 from vexfs_fuse.volume.opening import open_volume
 from vexfs_fuse.volume.repair import repair
+from vexfs_fuse.volume.salvage import salvage
+from vexfs_fuse.volume.writer import SYSTEM
 
 CONTENTS = b"meaning" * 3_000
 
@@ -200,3 +203,24 @@ def test_the_damaged_view_is_kept(store: Store) -> None:
     assert (store.path / "state.sqlite3.damaged").read_bytes() == b"garbage"
     store.repair()
     assert (store.path / "state.sqlite3.damaged").read_bytes() != b"garbage"
+
+
+def test_passages_of_which_some_are_lost_are_dropped(tmp_path: Path) -> None:
+    """Their embedder makes them again; a part of them would pass for the whole."""
+    store = Store(tmp_path / "store")
+    volume = open_volume(store.path, store.config)
+    volume.vectors.create_space("text", 1, "cosine", "a-model", SYSTEM)
+    number = volume.applier.vectors.numbers["text"]
+    inos: dict[bytes, Inode] = {}
+    for name, passages in ((b"torn", 3), (b"sound", 3), (b"short", 1)):
+        node = volume.names.create(ROOT, name, stat.S_IFREG | 0o644, SYSTEM)
+        values = [bytes(3) + b"\x3f"] * passages
+        volume.writer.commit(node.ino, PassagesSet(number, None, values), SYSTEM)
+        inos[name] = node.ino
+    volume.close()
+    torn = inos[b"torn"]
+    store.execute(f"DELETE FROM vectors WHERE ino = {torn} AND passage = 1")
+    done = salvage(store.path / "state.sqlite3", tmp_path / "sound.sqlite3", Lsn(1))
+    assert f"dropped the vectors of inode {torn} in space {number}: some were lost" in done
+    with closing(sqlite3.connect(tmp_path / "sound.sqlite3")) as view:
+        assert view.execute("SELECT count(*) FROM vectors").fetchone() == (4,)

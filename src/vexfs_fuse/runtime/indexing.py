@@ -5,16 +5,19 @@ for costs nothing, and while requests come it waits for its answers.  Ending its
 """
 
 import logging
+import os
 import socket
 import subprocess
 import sys
 from collections import Counter, OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Final, Protocol
 
 import trio
 
+import vexfs_fuse
 from vexfs_fuse.config import Config
 from vexfs_fuse.errors import VexfsError
 from vexfs_fuse.observe.recorder import TOTAL, Recorder
@@ -164,6 +167,7 @@ class IndexerHost:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                env=_environment(),
             )
         self._pid = process.pid
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
@@ -283,6 +287,20 @@ def off_status() -> dict[str, Any]:
         "restarts": 0,
         **dict.fromkeys(numbers, 0),
     }
+
+
+def _environment() -> dict[str, str]:
+    """Return the daemon's environment, with numpy held to one thread, and where this package is.
+
+    The daemon has left the directory in which a relative PYTHONPATH made sense.
+    """
+    here = str(Path(vexfs_fuse.__file__).resolve().parents[1])
+    paths = [here, *filter(os.path.isabs, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return (
+        {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        | os.environ
+        | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+    )
 
 
 def _served_ns(recorder: Recorder) -> int:
