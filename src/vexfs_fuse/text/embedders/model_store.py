@@ -9,6 +9,7 @@ A place is `$XDG_CACHE_HOME/vexfs/models`, or, for all users of this installatio
 """
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -54,9 +55,17 @@ def shared_place() -> Path:
 def installed() -> Iterator[Model]:
     """Yield the models that can be used, the user's first."""
     for place in (own_place(), shared_place()):
-        for manifest in sorted(place.glob(f"*/{MANIFEST}")):
-            if (model := read_manifest(manifest)) is not None:
+        for name in _names_in(place):
+            if (model := read_manifest(place / name / MANIFEST)) is not None:
                 yield model
+
+
+def _names_in(place: Path) -> list[str]:
+    """Return what lies in a place, in order: nothing if it is not there, or not for us to see."""
+    try:
+        return sorted(os.listdir(place))
+    except OSError:
+        return []
 
 
 def read_manifest(place: Path) -> Model | None:
