@@ -42,6 +42,7 @@ class Prepared(NamedTuple):
     collection: Collection
     files: Any  # which file each passage is of
     passages: Any  # their vectors
+    wholes: Any  # the mean of those of each file, of unit length
     questions: Any  # the vectors of the questions, in order
     connection: sqlite3.Connection
 
@@ -137,8 +138,11 @@ def prepare(
     with np.load(kept) as made:
         vectors, questions = made["vectors"], made["questions"]
     assert len(vectors) == len(texts), f"{kept} is of other passages; remove it"
+    wholes = np.zeros((len(collection.texts), vectors.shape[1]))
+    np.add.at(wholes, np.array(files), vectors)
+    wholes /= np.maximum(np.linalg.norm(wholes, axis=1, keepdims=True), 1e-9)
     connection = sqlite3.connect(scratch / f"{name}.sqlite3")
-    return Prepared(collection, np.array(files), vectors, questions, connection)
+    return Prepared(collection, np.array(files), vectors, wholes, questions, connection)
 
 
 def quality(prepared: Prepared, choice: Choice) -> float:
@@ -162,16 +166,13 @@ _NONE: Final = np.zeros(0, np.int64)
 
 def _meaning(prepared: Prepared, question: Any, choice: Choice) -> Scores:
     """Return how near each file is to a question."""
-    count = len(prepared.collection.texts)
-    sums = np.zeros((count, len(question)))
-    np.add.at(sums, prepared.files, prepared.passages)
-    wholes = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
-    best = np.full(count, -1.0)
+    whole = prepared.wholes @ question
+    best = np.full(len(whole), -1.0)
     np.maximum.at(best, prepared.files, prepared.passages @ question)
     of_file: dict[str, Callable[[], Scores]] = {
-        "mean": lambda: wholes @ question,
+        "mean": lambda: whole,
         "max": lambda: best,
-        "both": lambda: (wholes @ question + best) / 2,
+        "both": lambda: (whole + best) / 2,
     }
     return of_file[choice.of_file]()
 
