@@ -17,6 +17,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+
 import vexfs_fuse
 from vexfs_fuse import errors
 from vexfs_fuse.storage import frames, rows, schema
@@ -28,8 +30,12 @@ from vexfs_fuse.storage.segments import Segments
 from vexfs_fuse.storage.state import State
 from vexfs_fuse.text import schema as text_schema
 from vexfs_fuse.tree.node import Node
-from vexfs_fuse.units import CHECKSUM_BYTES, KIB, MIB, Inode, Lsn, Segment
+from vexfs_fuse.units import CHECKSUM_BYTES, GIB, KIB, MIB, Inode, Lsn, Segment
 from vexfs_fuse.units import ROOT as ROOT_INODE
+from vexfs_fuse.vectors.metric import Metric
+from vexfs_fuse.vectors.schedule import shard_rows_max
+from vexfs_fuse.vectors.shard import ShardBuilder
+from vexfs_fuse.vectors.shard_file import Keys, encoded
 from vexfs_fuse.volume import changes
 from vexfs_fuse.volume.changes import Change, Kinds, body
 
@@ -334,6 +340,38 @@ def _put_vector(state: State, number: int) -> None:
     state.put_vector(Inode(number), 1, 0, rows.VectorRow(number, 0, 0, bytes(4 * 384)))
 
 
+def shard_sizes() -> str:
+    """Return how many bytes graphs of vectors take on disk."""
+    lines = []
+    for dimensions in (50, 384, 1_536):
+        shard_bytes = _shard_bytes(dimensions) / _VECTORS
+        raw_bytes = 4 * dimensions
+        lines.append(
+            [
+                f"{dimensions:,}",
+                f"{raw_bytes:,}",
+                f"{shard_bytes:,.0f}",
+                f"{shard_rows_max(dimensions):,}",
+                f"{shard_bytes * 1_000_000 / GIB:.2f} GiB",
+            ]
+        )
+    header = ["dimensions", "bytes of a vector", "bytes in a shard", "vectors of a shard at most"]
+    return _table([*header, "a million vectors"], lines)
+
+
+_VECTORS: Final = 1_000
+
+
+def _shard_bytes(dimensions: int) -> int:
+    vectors = np.random.default_rng(0).normal(size=(_VECTORS, dimensions)).astype(np.float32)
+    builder = ShardBuilder(vectors, Metric.L2)
+    while not builder.finished:
+        builder.add_some()
+    numbers = np.arange(_VECTORS)
+    keys = Keys(numbers, numbers.astype(np.int32), numbers)
+    return sum(memoryview(piece).nbytes for piece in encoded(keys, builder.shard()))
+
+
 def whole_sizes() -> str:
     """Return what whole files cost in each part of the store."""
     examples = {
@@ -407,6 +445,8 @@ BOUNDS: Final = (
     ("runtime.tasks", "MAINTENANCE_PAUSE_S"),
     ("runtime.tasks", "BUSY_SHARE"),
     ("runtime.tasks", "PATIENCE_S"),
+    ("runtime.tasks", "QUIET_S"),
+    ("runtime.tasks", "QUIET_AWAITED_S_MAX"),
     ("runtime.tasks", "HEARTBEAT_S"),
     ("volume.volume", "CHECKPOINT_ROWS"),
     ("volume.volume", "CHECKPOINT_S"),
@@ -415,6 +455,11 @@ BOUNDS: Final = (
     ("volume.namespace", "PURGE_SLICE"),
     ("volume.contents", "PRESSURE_SHARE"),
     ("volume.compaction", "LIVE_SHARE_MAX"),
+    ("volume.loading", "FILL_ROWS"),
+    ("volume.vector_indexes", "LOAD_STEPS"),
+    ("volume.vector_indexes", "INDEX_STEPS"),
+    ("volume.vector_indexes", "CLOSING_S"),
+    ("vectors.schedule", "SHARDS_MAX"),
     ("storage.commit", "STEP_ROWS"),
     ("storage.commit", "RELEASE_ROWS"),
     ("storage.segment_queue", "COPIED_BYTES"),
@@ -529,6 +574,7 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "frame-sizes": frame_sizes,
     "state-sizes": state_sizes,
     "whole-sizes": whole_sizes,
+    "shard-sizes": shard_sizes,
     "failures": failures,
     "bounds": bounds,
     "measured": measured,

@@ -1,12 +1,22 @@
 """`vexfs fsck`: exit codes as fsck(8) has them."""
 
 import json
+import os
 import sqlite3
+import stat
 from contextlib import closing
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.support.commands import Home
+from vexfs_fuse.config import Config
+from vexfs_fuse.units import MIB, ROOT
+from vexfs_fuse.vfs.posix import Vfs
+from vexfs_fuse.vfs.virtual import VirtualTrees
+from vexfs_fuse.volume.opening import open_volume
+from vexfs_fuse.volume.writer import Actor
 
 pytestmark = pytest.mark.mount
 
@@ -75,3 +85,47 @@ def test_damaged_contents_stay_4(home: Home) -> None:
     result = home.run("fsck", "--repair", "--store", home.store)
     assert result.returncode == 4
     assert "repair:" not in result.stdout
+
+
+def make_index(home: Home) -> Path:
+    """Leave a store with a saved graph; return its file."""
+    store = home.store
+    volume = open_volume(store, Config(store=store, pool_bytes=16 * MIB))
+    vfs, who = Vfs(volume, VirtualTrees(), open_max=100, atime="noatime"), Actor(0, 0, 1)
+    vectors = np.random.default_rng(0).normal(size=(600, 1_536)).astype(np.float32)
+    for number, vector in enumerate(vectors):
+        ino = vfs.mknod(ROOT, b"%d" % number, stat.S_IFREG | 0o644, 0, who).ino
+        vfs.setxattr(ino, b"user.vexfs.vector", vector.tobytes(), who)
+    volume.commit_all()
+    for _ in range(3):
+        for step in volume.maintain():
+            if step is not None:
+                step.resume(step.work())
+    volume.close()
+    return next((store / "vectors").rglob("*.shard"))
+
+
+def test_a_damaged_index_is_4_and_repaired_by_its_removal(home: Home) -> None:
+    shard = make_index(home)
+    assert home.succeed("fsck", "--store", home.store) == f"{home.store} is sound\n"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    result = home.run("fsck", "--store", home.store)
+    assert result.returncode == 4
+    assert f"{shard.relative_to(home.store)}: does not match its checksum" in result.stdout
+    result = home.run("fsck", "--repair", "--store", home.store)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "repair: removed vectors/1" in result.stdout
+    assert result.stdout.endswith(" is sound\n")
+    assert not shard.parent.exists()
+    with home.mounted() as volume:
+        assert len(os.listdir(volume / ".search/like=7/k=3")) == 3
+
+
+def test_repairing_a_view_leaves_no_index_that_was_made_from_another(home: Home) -> None:
+    shard = make_index(home)
+    with closing(sqlite3.connect(home.store / "state.sqlite3")) as view, view:
+        view.execute("UPDATE nodes SET size = 5 WHERE ino != 1")
+    assert home.run("fsck", "--repair", "--store", home.store).returncode == 1
+    assert not shard.parent.exists()

@@ -192,6 +192,18 @@ def test_removed_file_stays_readable_while_open(disk: Disk) -> None:
     file.close()
 
 
+def test_only_an_empty_directory_is_removed(disk: Disk) -> None:
+    disk.make_directory("d")
+    put(disk, "d/a", b"x")
+    with pytest.raises(StoreFailed):
+        disk.remove_directory("d")
+    disk.remove("d/a")
+    disk.remove_directory("d")
+    assert not disk.exists("d")
+    with pytest.raises(NotFound):
+        disk.remove_directory("d")
+
+
 def test_syncing_accepts_files_and_directories(disk: Disk) -> None:
     disk.make_directory("d")
     file = disk.create("d/a")

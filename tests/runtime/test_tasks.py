@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -9,10 +10,12 @@ from tests.support.memory_vfs import MemoryVfs, MemoryVolume
 from vexfs_fuse.fuse.affinity import Follower
 from vexfs_fuse.observe.recorder import TOTAL, Recorder, count
 from vexfs_fuse.pending import Pending
+from vexfs_fuse.runtime import tasks
 from vexfs_fuse.runtime.tasks import (
     HEARTBEAT_S,
     MAINTENANCE_PAUSE_S,
     PATIENCE_S,
+    QUIET_S,
     Maintenance,
     heartbeat,
 )
@@ -52,7 +55,7 @@ async def test_slices_give_way_to_requests() -> None:
     slices = 0
 
     class Busy(MemoryVolume):
-        def maintain(self) -> Any:
+        def maintain(self, is_quiet: Any) -> Any:
             nonlocal slices
             while True:
                 slices += 1
@@ -73,7 +76,7 @@ async def test_what_is_due_waits_for_a_moment_without_requests(mock_clock: MockC
     begun: list[float] = []
 
     class Due(MemoryVolume):
-        def maintain(self) -> Any:
+        def maintain(self, is_quiet: Any) -> Any:
             begun.append(trio.current_time())
             yield from ()
 
@@ -90,6 +93,38 @@ async def test_what_is_due_waits_for_a_moment_without_requests(mock_clock: MockC
         nursery.cancel_scope.cancel()
     assert 1 <= busily <= 5
     assert len(begun) - busily > 2 * PATIENCE_S / MAINTENANCE_PAUSE_S
+
+
+async def test_what_can_wait_waits_until_no_request_comes(mock_clock: MockClock) -> None:
+    recorder = Recorder()
+    row = recorder.row("getattr")
+    asked: list[bool] = []
+
+    class Asking(MemoryVolume):
+        def maintain(self, is_quiet: Any) -> Any:
+            asked.append(is_quiet())
+            yield from ()
+
+    mock_clock.autojump_threshold = 0
+    upkeep = Maintenance(Asking(MemoryVfs()), Workers(Follower()), recorder)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(upkeep.run)
+        for _ in range(10):
+            row[TOTAL] += 1
+            await trio.sleep(QUIET_S / 2)
+        assert not any(asked)
+        row[TOTAL] += 1
+        await trio.sleep(2 * MAINTENANCE_PAUSE_S)  # one request long before the next look
+        assert asked[-1]
+        nursery.cancel_scope.cancel()
+
+
+def test_without_a_quiet_moment_for_long_it_has_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder()
+    upkeep = Maintenance(MemoryVolume(MemoryVfs()), Workers(Follower()), recorder)
+    assert not upkeep.is_quiet()
+    monkeypatch.setattr(tasks, "QUIET_AWAITED_S_MAX", -1.0)
+    assert upkeep.is_quiet()
 
 
 async def test_the_heartbeat_measures_how_late_the_loop_is(mock_clock: MockClock) -> None:

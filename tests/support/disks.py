@@ -245,6 +245,13 @@ class SimulatedDisk:
             self._change(name, lambda names: names.update({name: None}))
         self._require_directory(name)
 
+    def remove_directory(self, name: str) -> None:
+        self.counts["remove_directory"] += 1
+        self._require_directory(name)
+        if self.names(name):
+            raise StoreFailed(f"{name}: Directory not empty")
+        self._change(name, lambda names: _forget_directory(names, name))
+
     def sync_directory(self, directory: str) -> None:
         self.counts["sync_directory"] += 1
         self._require_directory(directory)
@@ -277,6 +284,12 @@ class SimulatedDisk:
 
     def _used_bytes(self) -> int:
         return sum(inode.allocated for inode in self._names.values() if inode)
+
+
+def _forget_directory(names: dict[str, _Inode | None], name: str) -> None:
+    """Remove a directory; what a crash brings back of its names goes with it."""
+    for each in [other for other in names if other == name or other.startswith(f"{name}/")]:
+        del names[each]
 
 
 class SimulatedFile:
@@ -350,7 +363,7 @@ class SimulatedFile:
 
 CHANGES: Final = frozenset(
     (
-        *("create", "rename", "remove", "make_directory", "sync_directory"),
+        *("create", "rename", "remove", "make_directory", "remove_directory", "sync_directory"),
         *("pwritev", "reserve", "datasync", "truncate", "punch"),
     )
 )
@@ -440,6 +453,10 @@ class FaultyDisk:
     def make_directory(self, name: str) -> None:
         self.meet("make_directory")
         self.disk.make_directory(name)
+
+    def remove_directory(self, name: str) -> None:
+        self.meet("remove_directory")
+        self.disk.remove_directory(name)
 
     def sync_directory(self, directory: str) -> None:
         self.meet("sync_directory")

@@ -362,7 +362,7 @@ class MemoryVolume:
         self.flushes += 1
         return iter(())
 
-    def maintain(self) -> Iterator[Any]:
+    def maintain(self, is_quiet: Any) -> Iterator[Any]:
         if self.crashes == "at once" or (self.crashes and self.logged_lsn):
             raise RuntimeError("maintenance fails as no maintenance should")
         while self.steps:

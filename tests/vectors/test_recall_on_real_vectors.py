@@ -8,10 +8,9 @@ import pytest
 
 from tests.support.disks import SimulatedDisk
 from tests.vectors.real_vectors import Collection, Positions, collection
-from tests.vectors.worlds import finished, settle
+from tests.vectors.worlds import DIRECTORY, finished, load, settle, versions
 from vexfs_fuse.units import GIB, Inode, Lsn
 from vexfs_fuse.vectors.metric import Metric
-from vexfs_fuse.vectors.shard_file import Keys
 from vexfs_fuse.vectors.space import Space
 
 QUERIES = 200
@@ -131,28 +130,70 @@ def test_recall_holds_after_half_has_been_updated(world: World) -> None:
     assert world.recall() >= RECALL_MIN
 
 
-def test_recall_holds_after_a_restart(world: World) -> None:
+def kept(world: World) -> SimulatedDisk:
+    """Give the space a directory; what is built from now on is saved."""
     disk = SimulatedDisk(4 * GIB)
-    nothing = np.zeros(0, np.int64)
-    world.space.keep_in(disk, "vectors", Keys(nothing, nothing.astype(np.int32), nothing))
+    world.space.keep_in(disk, DIRECTORY, Lsn(0), {})
+    load(world.space)
+    return disk
+
+
+def restarted(world: World, disk: SimulatedDisk) -> World:
+    """Return the world after a mount: graphs from the disk, what they lack from the vectors."""
+    again = World(world.real)
+    again.lsn = world.lsn
+    again.space.open_rows(versions(world.space))
+    again.space.keep_in(disk, DIRECTORY, Lsn(world.lsn), {})
+    load(again.space)
+    missing = again.space.absent
+    assert len(missing) < len(again.space)
+    if len(missing):
+        again.space.fill(missing, world.real.base[again.space.rows.inos[missing] - 1])
+    return again
+
+
+def test_recall_holds_after_a_restart(world: World) -> None:
+    disk = kept(world)
     world.set(everything(world.real))
     settle(world.space)
-    rows, live = world.space.rows, np.flatnonzero(world.space.rows.live)
-    versions = Keys(rows.inos[live], rows.passages[live], rows.lsns[live])
-    again = World(world.real)
-    missing = again.space.keep_in(disk, "vectors", versions).missing
-    assert len(missing) < len(live)
-    again.set(versions.inos[missing] - 1)
+    again = restarted(world, disk)
     assert again.recall() >= RECALL_MIN
+    for share in (0.01, 0.3):
+        assert again.recall(chosen(world.real, share)) >= RECALL_MIN
+
+
+def test_recall_holds_after_a_restart_that_follows_half_of_deletions(world: World) -> None:
+    disk = kept(world)
+    world.set(everything(world.real))
+    settle(world.space)
+    world.remove(everything(world.real)[::2])
+    again = restarted(world, disk)  # killed before anything was built or saved again
+    assert again.recall() >= RECALL_MIN
+    settle(again.space)
+    assert restarted(again, disk).recall() >= RECALL_MIN
+
+
+def test_recall_holds_after_a_restart_that_follows_half_of_updates(world: World) -> None:
+    disk = kept(world)
+    world.set(everything(world.real))
+    settle(world.space)
+    world.set(everything(world.real)[::2])
+    again = restarted(world, disk)
+    assert again.recall() >= RECALL_MIN
+    settle(again.space)
+    assert restarted(again, disk).recall() >= RECALL_MIN
 
 
 @pytest.mark.night
 def test_recall_holds_after_every_vector_has_been_set_ten_times(world: World) -> None:
     rng = np.random.default_rng(2)
+    disk = kept(world)
     world.set(everything(world.real))
     for _ in range(9):
         world.set(rng.permutation(everything(world.real)))
     assert world.recall() >= RECALL_MIN
+    settle(world.space)
+    assert restarted(world, disk).recall() >= RECALL_MIN
     statistics = world.space.statistics()
     vectors_bytes = world.real.base.nbytes
     assert statistics["vectors"] == len(world.real.base)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from vexfs_fuse.pending import Pending
 from vexfs_fuse.vectors.hits import Hits
 from vexfs_fuse.vectors.metric import Metric
+from vexfs_fuse.vectors.shard_file import Keys
 from vexfs_fuse.vectors.space import Space
 
 Floats = npt.NDArray[np.float32]
@@ -23,6 +24,24 @@ def finished(answer: Hits | Pending[Hits], meanwhile: Callable[[], None] | None 
             meanwhile()
         answer = answer.resume(outcome)
     return answer
+
+
+DIRECTORY = "vectors/1"
+"""Where spaces of tests have their shards."""
+
+
+def versions(space: Space) -> Keys:
+    """Return what the volume's state would say of the space: in order, as an index has it."""
+    rows = space.rows
+    live = np.flatnonzero(rows.live[: rows.limit])
+    live = live[np.lexsort((rows.passages[live], rows.inos[live]))]
+    return Keys(rows.inos[live], rows.passages[live], rows.lsns[live])
+
+
+def load(space: Space) -> None:
+    """Load all shards that there are."""
+    while (work := space.restoring()) is not None:
+        work.resume(work.work())
 
 
 def settle(space: Space, *, idle: bool = True) -> list[Any]:

@@ -27,7 +27,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repair",
         action="store_true",
-        help="repair names and attributes; contents that fail their checksum stay lost",
+        help="repair names and attributes, remove damaged indexes, which the next mount makes anew;"
+        " contents that fail their checksum stay lost",
     )
     parser.add_argument("--json", action="store_true", help="print the problems as JSON")
     add_store(parser)
@@ -51,9 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _repaired(config: Config, problems: list[str]) -> list[str]:
-    from vexfs_fuse.volume.repair import is_about_view, repair
+    from vexfs_fuse.volume.repair import is_about_view, remove_derived, repair
 
-    return repair(config.store, config, problems) if is_about_view(config.store, config) else []
+    if is_about_view(config.store, config):
+        return repair(config.store, config, problems)
+    return remove_derived(config.store, problems)
 
 
 def _lines(report: dict[str, Any]) -> Iterator[str]:
@@ -75,6 +78,7 @@ def problems_of(config: Config) -> list[str]:
     VexfsError
         It cannot be opened, because it is mounted for example.
     """
+    from vexfs_fuse.volume import vector_indexes
     from vexfs_fuse.volume.check import check
     from vexfs_fuse.volume.opening import IDENTITY, open_volume
 
@@ -86,8 +90,9 @@ def problems_of(config: Config) -> list[str]:
     except (StoreDamaged, CorruptData) as error:
         return [str(error)]
     try:
-        damage = [volume.failure] if volume.failure is not None and not config.ro else []
-        return damage + check(volume, progress=progress.share)
+        failed = [volume.failure] if volume.failure is not None and not config.ro else []
+        problems = check(volume, progress=progress.share)
+        return failed + problems + vector_indexes.damage(volume.disk)
     finally:
         progress.done()
         volume.close()

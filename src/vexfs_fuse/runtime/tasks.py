@@ -1,6 +1,6 @@
 """What runs beside requests: maintenance of the volume, and the heartbeat."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any, Final, Protocol
 
@@ -23,6 +23,12 @@ PATIENCE_S: Final = 2.0
 PAUSE_MAX_S: Final = 1.0
 """Even if a slice had to wait long for the disk."""
 
+QUIET_S: Final = 0.05
+"""After so long without a request, what can wait has its turn: saving and merging of indexes."""
+
+QUIET_AWAITED_S_MAX: Final = 60.0
+"""If there is no such moment for so long, it has a turn all the same."""
+
 HEARTBEAT_S: Final = 1.0
 
 TEND_S: Final = 15.0
@@ -37,7 +43,7 @@ class Maintained(Protocol):
         """Whether it must not wait for an idle moment."""
         ...
 
-    def maintain(self) -> Iterator[Pending[Any] | None]:
+    def maintain(self, is_quiet: Callable[[], bool]) -> Iterator[Pending[Any] | None]:
         """Do what is due, a slice at each step."""
         ...
 
@@ -51,6 +57,8 @@ class Maintenance:
         self._recorder = recorder
         self._served_ns = 0
         self._patient_until = 0.0
+        self._quiet_at_ns: int | None = None  # what had been served when it was quiet
+        self._waiting_since_s = perf_counter()
 
     async def run(self) -> None:
         """Maintain until cancelled."""
@@ -58,7 +66,10 @@ class Maintenance:
             if self._is_idle() or self._volume.is_urgent or self._has_waited():
                 await self.once()
                 self._patient_until = trio.current_time() + PATIENCE_S
-            await trio.sleep(MAINTENANCE_PAUSE_S)
+            await trio.sleep(MAINTENANCE_PAUSE_S - QUIET_S)
+            before_ns = _served_ns(self._recorder)
+            await trio.sleep(QUIET_S)
+            self._quiet_at_ns = before_ns
 
     def _has_waited(self) -> bool:
         return trio.current_time() >= self._patient_until
@@ -66,7 +77,7 @@ class Maintenance:
     async def once(self) -> None:
         """Do everything that is due now."""
         began = perf_counter()
-        for step in self._volume.maintain():
+        for step in self._volume.maintain(self.is_quiet):
             if step is not None:
                 step.resume(await self._workers.run(step.work))
             await self._give_way(perf_counter() - began)
@@ -77,6 +88,17 @@ class Maintenance:
             await trio.lowlevel.checkpoint()
         else:
             await trio.sleep(min(BUSY_SHARE * slice_s, PAUSE_MAX_S))
+
+    def is_quiet(self) -> bool:
+        """Whether no request has come for a while, or no such moment has for long."""
+        now_s = perf_counter()
+        if (
+            _served_ns(self._recorder) != self._quiet_at_ns
+            and now_s < self._waiting_since_s + QUIET_AWAITED_S_MAX
+        ):
+            return False
+        self._waiting_since_s = now_s
+        return True
 
     def _is_idle(self) -> bool:
         """Whether no request was answered since the last call."""

@@ -131,6 +131,10 @@ class Disk(Protocol):
         """Make a directory, durable with its parent's sync; it may be there already."""
         ...
 
+    def remove_directory(self, name: str) -> None:
+        """Remove a directory that is empty.  Raises `NotFound`."""
+        ...
+
     def sync_directory(self, directory: str) -> None:
         """Return when the names in the directory ("" is the store's) would survive a power cut."""
         ...
@@ -185,6 +189,11 @@ class LocalDisk:
         """Make a directory that nobody else may look into."""
         with _told(name):
             (self.root / name).mkdir(_DIRECTORY_MODE, exist_ok=True)
+
+    def remove_directory(self, name: str) -> None:
+        """Remove an empty directory."""
+        with _told(name):
+            (self.root / name).rmdir()
 
     def sync_directory(self, directory: str) -> None:
         """Sync the names, through fsync(2) of the directory."""

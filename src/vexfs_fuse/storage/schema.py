@@ -155,7 +155,10 @@ SELECT_VECTORS: Final = "SELECT * FROM vectors WHERE ino = ?"
 SELECT_VECTOR: Final = "SELECT * FROM vectors WHERE ino = ? AND space = ? AND passage = ?"
 SELECT_SPACE_VECTORS: Final = "SELECT * FROM vectors WHERE space = ?"
 SELECT_SPACE_LISTING: Final = """
-SELECT ino, passage, lsn FROM vectors INDEXED BY vectors_listed WHERE space = ?"""
+SELECT ino, passage, lsn FROM vectors INDEXED BY vectors_listed WHERE space = ?
+ORDER BY ino, passage"""
+SELECT_SOME_VECTORS: Final = f"""
+SELECT * FROM vectors WHERE space = ? AND ino IN ({", ".join("?" * NODES_AT_ONCE)})"""
 UPSERT_VECTOR: Final = """
 INSERT INTO vectors VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (ino, space, passage) DO UPDATE
 SET lsn = excluded.lsn, origin = excluded.origin, stale = excluded.stale, value = excluded.value,

@@ -1,7 +1,10 @@
 """What can be asked of the state: the committed rows, under the changes that are not committed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Any, Final
+
+import numpy as np
 
 from vexfs_fuse.storage import rows, schema
 from vexfs_fuse.storage.database import Database
@@ -13,6 +16,12 @@ from vexfs_fuse.units import Inode, Lsn
 PAGE_ROWS_MIN: Final = 64
 """The fewest names that one query of a listing asks for, in case changes hide most of them."""
 
+LISTED_ROWS: Final = 10_000
+"""Rows of a listing that are Python objects at a time."""
+
+Longs = np.ndarray[Any, np.dtype[np.int64]]
+
+_LISTED: Final = 3
 _MISSING: Final[Any] = object()
 
 
@@ -58,7 +67,8 @@ class StateReads:
         layers = self._layers()
         wanted = [ino for ino in inodes if not any(ino in layer.nodes for layer in layers)]
         for start in range(0, len(wanted), schema.NODES_AT_ONCE):
-            for row in self._database.some_nodes(wanted[start : start + schema.NODES_AT_ONCE]):
+            some = wanted[start : start + schema.NODES_AT_ONCE]
+            for row in self._database.some(rows.NODES, schema.SELECT_SOME_NODES, some):
                 yield row[:-1]
 
     def orphans(self) -> list[Inode]:
@@ -243,6 +253,31 @@ class StateReads:
             if vector is not None and ino not in gone:
                 yield ino, passage, vector
 
+    def listed_vectors(self, space: int) -> Longs:
+        """Return (inode, passage, lsn) of all committed vectors in a space, in this order.
+
+        Reads an index that carries no checksums, a hundredth of what the vectors are; where that
+        holds what is no number, the vectors themselves.
+        """
+        listing = self._database.each(schema.SELECT_SPACE_LISTING, (space,))
+        try:
+            return _columns(listing)
+        except (TypeError, ValueError, OverflowError):
+            table = self._database.each(schema.SELECT_SPACE_VECTORS, (space,))
+            found = ((row[0], row[2], row[3]) for row in table if rows.VECTORS.holds(row))
+            return _columns(iter(sorted(found)))
+
+    def committed_vectors(
+        self, space: int, inodes: Sequence[int]
+    ) -> Iterator[tuple[int, int, VectorRow]]:
+        """Yield (inode, passage, vector) of inodes as of the last commit; damaged rows are left out."""
+        for start in range(0, len(inodes), schema.NODES_AT_ONCE):
+            some = inodes[start : start + schema.NODES_AT_ONCE]
+            for row in self._database.some(
+                rows.VECTORS, schema.SELECT_SOME_VECTORS, some, (space,)
+            ):
+                yield row[0], row[2], rows.vector_of(row)
+
     def spaces(self) -> dict[int, SpaceRow]:
         """Return all vector spaces by number."""
         found: dict[int, SpaceRow | None] = {}
@@ -301,6 +336,14 @@ class StateReads:
         CorruptData, StoreFailed
         """
         return self._database.each(sql)
+
+
+def _columns(listing: Iterator[Row]) -> Longs:
+    parts = [np.zeros((0, _LISTED), np.int64)]
+    while some := list(islice(listing, LISTED_ROWS)):
+        flat = np.fromiter(chain.from_iterable(some), np.int64, _LISTED * len(some))
+        parts.append(flat.reshape(-1, _LISTED))
+    return np.concatenate(parts)
 
 
 def _topmost(layers: list[Directory], name: bytes) -> Any:

@@ -101,6 +101,18 @@ class Part:
             self.square_max = max(self.square_max, float(square))
         self.used = position + 1
 
+    def extend(self, vectors: Floats, rows: Longs) -> None:
+        """Add prepared vectors; there must be room for them."""
+        first, end = self.used, self.used + len(rows)
+        self.matrix[first:end] = vectors
+        self.rows[first:end] = rows
+        self.live[first:end] = True
+        if self._squares is not None:
+            squares = np.einsum("ij,ij->i", vectors, vectors)
+            self._squares[first:end] = squares
+            self.square_max = max(self.square_max, float(squares.max(initial=0.0)))
+        self.used = end
+
     def kill(self, position: int) -> None:
         """Let the vector no longer count."""
         self.live[position] = False

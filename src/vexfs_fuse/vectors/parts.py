@@ -46,7 +46,9 @@ class Parts:
 
     def drop(self, row: Row) -> None:
         """Forget a row and its vector."""
-        self._kill(self.rows.drop(row))
+        place = self.rows.drop(row)
+        if place >= 0:
+            self._kill(place)
 
     def vector(self, row: Row) -> Floats:
         """Return a row's vector as it is kept; a copy."""
@@ -104,19 +106,50 @@ class Parts:
         """Let others work on what the construction was made from."""
         self._claimed.difference_update(construction.work.numbers)
 
-    def restore(self, saved: SavedShard, live: Mask) -> int:
-        """Take in a shard from the disk, of which some positions are still right; return its number.
+    def restore(self, saved: SavedShard, rows: Longs, live: Mask) -> int:
+        """Take in a shard from the disk; return its number.
 
-        Nothing may be known yet of what is right in it.
+        `rows` says for each position whose vector it may be, `live` which are to be considered.  One
+        counts if its row has that version, and no vector yet but perhaps one without a graph.
         """
         part = Part.over(self._next_number(), saved.matrix, self.metric)
         part.shard = saved.shard
-        rows = np.zeros(len(live), np.int64)
-        keys = saved.keys
-        rows[live] = self.rows.put_many(keys.inos[live], keys.passages[live], keys.lsns[live])
+        positions = np.flatnonzero(live)
+        inos, passages, lsns = saved.keys
+        current = self.rows.current(
+            rows[positions], inos[positions], passages[positions], lsns[positions]
+        )
+        positions = positions[current]
+        live = np.zeros(len(live), np.bool_)
+        live[positions] = True
+        for position in positions[self.rows.places[rows[positions]] >= 0].tolist():
+            place = Place(int(self.rows.places[rows[position]]))
+            if self._parts[place >> POSITION_BITS].shard is None:
+                self._kill(place)
+            else:
+                live[position] = False
         self._adopt(part, rows, live)
         self.appended += int(np.count_nonzero(live))
         return part.number
+
+    def fill(self, rows: Longs, vectors: Floats) -> None:
+        """Give rows that have none their vectors, prepared."""
+        done = 0
+        while done < len(rows):
+            tail = self._tail
+            some = rows[done : done + tail.capacity - tail.used]
+            places = np.arange(tail.used, tail.used + len(some)) | (tail.number << POSITION_BITS)
+            tail.extend(vectors[done : done + len(some)], some)
+            self.rows.places[some] = places
+            done += len(some)
+            if tail.full:
+                self._end_tail()
+        self.appended += len(rows)
+
+    def forget_graphs(self) -> None:
+        """Let all vectors wait for graphs again."""
+        for part in self._parts.values():
+            part.shard = None
 
     def keys_of(self, part: Part) -> Keys:
         """Return whose vectors lie in a part, by position."""

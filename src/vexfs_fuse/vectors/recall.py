@@ -72,6 +72,11 @@ class Recall:
         self.pinned = ef is not None
         self._recent.clear()
 
+    def resume(self, ef: int) -> None:
+        """Begin with the effort that searches had come to before."""
+        if not self.pinned:
+            self.ef = max(EF_MIN, min(EF_MAX, ef))
+
     @property
     def recall(self) -> float | None:
         """The mean recall of the last samples, since the effort last changed; None without any."""

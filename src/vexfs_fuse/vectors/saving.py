@@ -1,18 +1,22 @@
-"""Brings shards to the disk when there is time, and finds at mount what of them still holds."""
+"""Brings shards to the disk when there is time, and knows which are there.
 
-from typing import Any, NamedTuple
+Only what cannot be taken back is saved: vectors of records that are durable.  A record's number may
+come again after a crash that took the record, for another vector.
+"""
 
-import numpy as np
+from typing import Any, Final, NamedTuple
 
 from vexfs_fuse.errors import NoSpace, StoreFailed
 from vexfs_fuse.pending import Pending
-from vexfs_fuse.vectors.arrays import Ints, Longs, Mask
+from vexfs_fuse.units import Lsn
 from vexfs_fuse.vectors.part import Part
 from vexfs_fuse.vectors.parts import Parts
-from vexfs_fuse.vectors.shard_file import Keys
-from vexfs_fuse.vectors.store import Entry, ShardStore
+from vexfs_fuse.vectors.recall import Recall
+from vexfs_fuse.vectors.restoring import Restoring
+from vexfs_fuse.vectors.store import Manifest, ShardStore
 
-_PASSAGE_BITS = 20
+ROOM_SHARE: Final = 2
+"""A shard is saved when it takes at most this fraction (1/2) of the room that the disk has."""
 
 
 class Saved(NamedTuple):
@@ -31,15 +35,26 @@ class SaveFailed(NamedTuple):
 class Saving:
     """Knows which parts the store has; hands out one piece of work at a time."""
 
-    def __init__(self, parts: Parts, store: ShardStore) -> None:
+    def __init__(self, parts: Parts, recall: Recall, store: ShardStore, found: Restoring) -> None:
+        """Begin with the files that were found at mount."""
         self._parts = parts
+        self._recall = recall
         self._store = store
-        self._entries: dict[int, Entry] = {}
-        self._committed: set[int] | None = set()
+        self._entries = dict(found.entries)
+        # What was not believed is still named by the manifest: that is to be written again.
+        whole = len(found.entries) == found.total and not found.problems
+        self._committed = set(self._entries) if whole else None
+        self._committed_effort = found.effort
+        self._swept = False
         self._failed_at = -1
         self.failures = 0
 
-    def due(self) -> Pending[Saved | SaveFailed | None] | None:
+    @property
+    def count(self) -> int:
+        """How many shards are on disk."""
+        return len(self._entries)
+
+    def due(self, durable: Lsn, room_bytes: int) -> Pending[Saved | SaveFailed | None] | None:
         """Return the writing of one shard or of the manifest, when memory and store differ.
 
         After a failure nothing, until a further shard has been built.
@@ -50,26 +65,28 @@ class Saving:
         for number in self._entries.keys() - parts.keys():
             del self._entries[number]
         for number in sorted(parts.keys() - self._entries.keys()):
-            return self._writing(parts[number])
-        return None if self._entries.keys() == self._committed else self._committing()
+            part = parts[number]
+            if self._newest_in(part) > durable:
+                return None
+            if part.bytes * ROOM_SHARE <= room_bytes:
+                return self._writing(part)
+        if self._differs():
+            return self._committing()
+        return None if self._swept else self._sweeping()
 
-    def restore(self, current: Keys) -> tuple[Longs, list[str]]:
-        """Fill an empty space from the store, as far as it agrees with the `current` versions.
+    def _differs(self) -> bool:
+        """Whether the manifest on disk is not what it should be."""
+        if self._entries.keys() != self._committed:
+            return True
+        return bool(self._entries) and self._effort != self._committed_effort
 
-        Returns the positions in `current` of what is still to be set, and sentences on what was
-        damaged.  `current` has no (inode, passage) twice; it is what the volume's state says.
-        """
-        loaded = self._store.load()
-        found = np.zeros(len(current.inos), np.bool_)
-        finder = _Finder(current)
-        for entry, saved in loaded.shards:
-            positions, live = finder.find(saved.keys, found)
-            number = self._parts.restore(saved, live)
-            found[positions[live]] = True
-            self._entries[number] = entry
-        # A damaged shard is still named by the manifest: that is to be written again.
-        self._committed = None if loaded.problems else set(self._entries)
-        return np.flatnonzero(~found), loaded.problems
+    @property
+    def _effort(self) -> int | None:
+        """The effort as it is worth keeping: one that the user holds is in his configuration."""
+        return self._committed_effort if self._recall.pinned else self._recall.ef
+
+    def _newest_in(self, part: Part) -> int:
+        return int(self._parts.keys_of(part).lsns.max(initial=0))
 
     def _writing(self, part: Part) -> Pending[Saved | SaveFailed | None]:
         keys, shard = self._parts.keys_of(part), part.shard
@@ -80,13 +97,23 @@ class Saving:
         )
 
     def _committing(self) -> Pending[Saved | SaveFailed | None]:
-        entries = dict(self._entries)
+        entries, effort = dict(self._entries), self._effort
 
         def committed(_: None) -> Saved:
-            self._committed = set(entries)
+            self._committed, self._committed_effort = set(entries), effort
+            self._swept = True
             return Saved(len(entries), sum(entry.vectors for entry in entries.values()))
 
-        return self._guarded(lambda: self._store.commit(list(entries.values())), committed)
+        manifest = Manifest(tuple(entries.values()), effort)
+        return self._guarded(lambda: self._store.commit(manifest), committed)
+
+    def _sweeping(self) -> Pending[Saved | SaveFailed | None]:
+        entries = list(self._entries.values())
+
+        def swept(_: None) -> None:
+            self._swept = True
+
+        return self._guarded(lambda: self._store.sweep(entries), swept)
 
     def _newest(self) -> int:
         return max((part.number for part in self._parts.all if part.shard is not None), default=0)
@@ -109,27 +136,3 @@ class Saving:
             return saved
 
         return Pending(attempt, answer)
-
-
-class _Finder:
-    """Looks up (inode, passage) in columns by binary search."""
-
-    def __init__(self, current: Keys) -> None:
-        combined = _combined(current.inos, current.passages)
-        self._order = np.argsort(combined)
-        self._sorted = combined[self._order]
-        self._lsns = current.lsns
-
-    def find(self, keys: Keys, taken: Mask) -> tuple[Longs, Mask]:
-        """Return for each key its position in `current`, and whether it is there, as it was."""
-        if not len(self._sorted):
-            return np.zeros(len(keys.inos), np.int64), np.zeros(len(keys.inos), np.bool_)
-        wanted = _combined(keys.inos, keys.passages)
-        places = np.searchsorted(self._sorted, wanted).clip(max=len(self._sorted) - 1)
-        positions = self._order[places]
-        live = (self._sorted[places] == wanted) & (self._lsns[positions] == keys.lsns)
-        return positions, live & ~taken[positions]
-
-
-def _combined(inos: Longs, passages: Ints) -> Longs:
-    return (inos << _PASSAGE_BITS) | passages

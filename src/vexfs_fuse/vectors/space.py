@@ -3,7 +3,7 @@
 Knows no names, no permissions (those come as a mask) and no disk.
 """
 
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from vexfs_fuse.vectors.metric import Metric
 from vexfs_fuse.vectors.parts import Parts
 from vexfs_fuse.vectors.planner import Cost, Field
 from vexfs_fuse.vectors.recall import EffortChanged, Recall, Sample
+from vexfs_fuse.vectors.restoring import Restoring
 from vexfs_fuse.vectors.rows import Row, Rows
 from vexfs_fuse.vectors.saving import Saved, SaveFailed, Saving
 from vexfs_fuse.vectors.search import Nearest, Task
@@ -33,14 +34,10 @@ LOOP_NS_MAX: Final = 2_000_000.0
 SLACK: Final = 32
 """How many more a search in a thread looks for, to make up for what is removed meanwhile."""
 
+EVERYTHING: Final = Lsn(2**63 - 1)
+MAX_ROOM: Final = 2**63 - 1
+
 MODES: Final = ("auto", "exact", "ann")
-
-
-class Restored(NamedTuple):
-    """What loading left to do: positions in `current` to be set, and sentences on damage found."""
-
-    missing: Longs
-    problems: list[str]
 
 
 class Space:
@@ -74,6 +71,8 @@ class Space:
         self.parts = Parts(dimensions, metric, tail_rows or schedule.tail_rows(dimensions))
         self.upkeep = Upkeep(self.parts)
         self._cost = Cost(dimensions)
+        self._store: ShardStore | None = None
+        self._found: Restoring | None = None
         self._saving: Saving | None = None
         self._busy = False
 
@@ -157,36 +156,85 @@ class Space:
             self.recall.offer(lambda: self._sample(ask, mask, nearest, per_inode=per_inode))
         return self._hits(task, nearest)
 
-    def keep_in(self, disk: Disk, directory: str, current: Keys) -> Restored:
-        """Load what a directory of the store has, and save shards there from now on.
+    def open_rows(self, known: Keys) -> None:
+        """Say for an empty space whose vectors it has, at which versions; they come later.
 
-        `current` says for an empty space whose vectors it shall have, at which versions.  What the
-        result calls missing is then to be set.
+        They come by `restoring` and by `fill`; until it is `complete`, a search misses some.
         """
-        store = ShardStore(disk, directory, self._description())
-        self._saving = Saving(self.parts, store)
-        missing, problems = self._saving.restore(current)
+        self.rows.put_many(*known)
         self.generation += 1
-        self.last_lsn = Lsn(int(current.lsns.max(initial=0)))
-        return Restored(missing, problems)
+        self.last_lsn = max(self.last_lsn, Lsn(int(known.lsns.max(initial=0))))
 
-    def unsaved(self) -> Pending[Saved | SaveFailed | None] | None:
-        """Return the saving of what is not on disk yet, for the end: repeat until None."""
-        if self._saving is None or self._busy:
+    def keep_in(self, disk: Disk, directory: str, newest: Lsn, identity: dict[str, Any]) -> None:
+        """Have shards in a directory of the store, now that all rows are known.
+
+        `newest` is the last record of the journal: files that know later ones are not believed.
+        `identity` says what the directory belongs to, in words of JSON.
+        """
+        self._store = ShardStore(disk, directory, {**identity, **self._description()})
+        self._found = Restoring(self.parts, self._store, newest)
+
+    def restoring(self) -> Pending[None] | None:
+        """Return the loading of the next shard, None when all are there; then `absent` is right."""
+        if self._found is None or self._saving is not None:
             return None
-        return self._alone(self._saving.due())
+        work = self._found.due()
+        if work is None:
+            assert self._store is not None
+            self._saving = Saving(self.parts, self.recall, self._store, self._found)
+            if self._found.effort is not None:
+                self.recall.resume(self._found.effort)
+        return work
 
-    def due(self, *, idle: bool) -> Pending[Any] | None:
+    @property
+    def problems(self) -> list[str]:
+        """Sentences on shards that were found damaged."""
+        return [] if self._found is None else self._found.problems
+
+    @property
+    def absent(self) -> Longs:
+        """Rows whose vector is not in memory."""
+        return self.rows.absent
+
+    def fill(self, rows: Longs, vectors: Floats) -> None:
+        """Give absent rows the vectors that they should have."""
+        self.parts.fill(rows, self.metric.prepare(vectors))
+        self.generation += 1
+
+    def forget(self, row: Row) -> None:
+        """Forget a row whose vector cannot be had any more."""
+        self.parts.drop(row)
+        self.generation += 1
+
+    def reindex(self) -> None:
+        """Give up all graphs and their files, and build them anew as `due` is asked for work."""
+        self.parts.forget_graphs()
+
+    def unsaved(
+        self, durable: Lsn | None, room_bytes: int
+    ) -> Pending[Saved | SaveFailed | None] | None:
+        """Return the saving of what is not on disk yet, for the end: repeat until None.
+
+        `durable` is the last record whose vectors may be saved; None: save nothing.
+        """
+        if self._saving is None or self._busy or durable is None:
+            return None
+        return self._alone(self._saving.due(durable, room_bytes))
+
+    def due(
+        self, *, idle: bool, durable: Lsn | None = EVERYTHING, room_bytes: int = MAX_ROOM
+    ) -> Pending[Any] | None:
         """Return the next piece of work, about a tenth of a second in a thread, or None.
 
         One at a time: None until `resume` has been called, which answers an event for the journal (`Built`,
         `BuildFailed`, `EffortChanged`, `Saved`, `SaveFailed`) or None.  What can wait is done when `idle` only.
+        Saved is what is `durable`, on a disk that has so much room, once all that was saved before is loaded.
         """
         if self._busy:
             return None
         work: Pending[Any] | None = self.upkeep.due(idle=idle)
         if work is None and idle:
-            work = self._judging() or self.unsaved()
+            work = self._judging() or self.unsaved(durable, room_bytes)
         return work if self._busy else self._alone(work)
 
     def statistics(self) -> dict[str, Any]:
@@ -200,11 +248,19 @@ class Space:
             "inodes": self.rows.inodes,
             "dead": sum(part.dead for part in parts),
             "tail": sum(part.live_count for part in parts if part.shard is None),
+            "waiting": sum(part.live_count for part in parts if part.full and part.shard is None),
             "shards": sorted(part.used for part in parts if part.shard is not None),
+            "saved": 0 if self._saving is None else self._saving.count,
+            "loaded": self.loaded,
             "bytes": sum(part.bytes for part in parts),
             **self.upkeep.statistics(),
             **self.recall.statistics(),
         }
+
+    @property
+    def loaded(self) -> float:
+        """How much of what was saved has been read again, 0 to 1."""
+        return 1.0 if self._found is None else self._found.progress
 
     def _alone(self, pending: Pending[T] | None) -> Pending[T] | None:
         """Hand out no other work before this has been resumed."""

@@ -8,7 +8,7 @@ reported and left out: the vectors are in the volume's state as well.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -47,27 +47,32 @@ class Disk(Protocol):
     def rename(self, name: str, target: str) -> None: ...  # noqa: D102
     def remove(self, name: str) -> None: ...  # noqa: D102
     def make_directory(self, name: str) -> None: ...  # noqa: D102
+    def remove_directory(self, name: str) -> None: ...  # noqa: D102
     def sync_directory(self, directory: str) -> None: ...  # noqa: D102
 
 
 class Entry(NamedTuple):
-    """A shard file that counts."""
+    """A shard file that counts; `newest` is the highest Lsn of a vector in it."""
 
     file: str
     size: int
     checksum: str
     vectors: int
+    newest: int
 
 
-class Loaded(NamedTuple):
-    """What was found, and sentences on what was damaged."""
+class Manifest(NamedTuple):
+    """Which shards count, and the effort (`ef`) that searches had come to."""
 
-    shards: list[tuple[Entry, SavedShard]]
-    problems: list[str]
+    entries: tuple[Entry, ...] = ()
+    effort: int | None = None
 
 
 class ShardStore:
-    """The directory of one space; `description` is what must agree for its shards to be used."""
+    """The directory of one space; `description` is what must agree for its shards to be used.
+
+    Everything here is for a thread, one call at a time.
+    """
 
     def __init__(self, disk: Disk, directory: str, description: dict[str, Any]) -> None:
         self._disk = disk
@@ -75,31 +80,57 @@ class ShardStore:
         self._description = {"revision": REVISION, **description}
         self._next = 1
 
-    def load(self) -> Loaded:
-        """Return the shards that the manifest names and that are whole, and remove all others."""
-        loaded = Loaded([], [])
-        try:
-            for entry in self._manifest():
-                self._load(entry, loaded)
-            self.sweep([entry for entry, _ in loaded.shards])
-        except (CorruptData, StoreFailed) as error:
-            loaded.problems.append(f"{self._path(MANIFEST)}: {error}")
-        return loaded
+    def manifest(self) -> Manifest:
+        """Return the manifest; an empty one where there is none, or one of another revision.
+
+        To be called before anything is written: no file that is there may be written over.
+
+        Raises
+        ------
+        CorruptData, StoreFailed
+        """
+        path = self.path(MANIFEST)
+        if not self._disk.exists(self._directory):
+            return Manifest()
+        self._next = 1 + max(map(_number, self._disk.names(self._directory)), default=0)
+        if not self._disk.exists(path):
+            return Manifest()
+        body = _parsed(self._disk, path)
+        if body.get("revision") != REVISION:
+            return Manifest()
+        entries = tuple(Entry(**entry) for entry in body.pop("shards"))
+        effort = body.pop("effort")
+        if body != self._description:
+            raise CorruptData(f"describes {body}, not {self._description}")
+        return Manifest(entries, effort)
+
+    def read(self, entry: Entry) -> SavedShard:
+        """Return a shard that the manifest names.
+
+        Raises
+        ------
+        CorruptData, NotFound, StoreFailed
+        """
+        data = _read(self._disk, self.path(entry.file))
+        if len(data) != entry.size or _checksum([data]) != entry.checksum:
+            raise CorruptData("does not match its checksum")
+        return decoded(data, int(self._description["dimensions"]))
 
     def write(self, keys: Keys, shard: Shard) -> Entry:
-        """Write a shard, for a thread; it counts once `commit` has named it.  Raises `NoSpace`."""
+        """Write a shard; it counts once `commit` has named it.  Raises `NoSpace`."""
         self._make_directory()
         name, self._next = f"{self._next}{_SUFFIX}", self._next + 1
         size, checksum = self._replace(name, encoded(keys, shard))
-        return Entry(name, size, checksum, shard.count)
+        return Entry(name, size, checksum, shard.count, int(keys.lsns.max(initial=0)))
 
-    def commit(self, entries: Sequence[Entry]) -> None:
-        """Name all shards that count, at once, and remove the others; for a thread."""
-        body = {**self._description, "shards": [entry._asdict() for entry in entries]}
+    def commit(self, manifest: Manifest) -> None:
+        """Name all shards that count, at once, and remove the others."""
+        shards = [entry._asdict() for entry in manifest.entries]
+        body = {**self._description, "effort": manifest.effort, "shards": shards}
         text = json.dumps(body, indent=1).encode()
         self._make_directory()
         self._replace(MANIFEST, [xxhash.xxh3_64_hexdigest(text).encode() + b"\n", text])
-        self.sweep(entries)
+        self.sweep(manifest.entries)
 
     def sweep(self, entries: Iterable[Entry]) -> None:
         """Remove the files that no entry names."""
@@ -107,51 +138,22 @@ class ShardStore:
             return
         kept = {MANIFEST, *(entry.file for entry in entries)}
         for name in self._disk.names(self._directory):
-            self._next = max(self._next, _number(name) + 1)
             if name not in kept:
-                self._disk.remove(self._path(name))
+                self._disk.remove(self.path(name))
 
-    def _manifest(self) -> list[Entry]:
-        path = self._path(MANIFEST)
-        if not self._disk.exists(path):
-            return []
-        checksum, _, text = bytes(self._read(path)).partition(b"\n")
-        if xxhash.xxh3_64_hexdigest(text).encode() != checksum:
-            raise CorruptData("does not match its checksum")
-        body = json.loads(text)
-        entries = body.pop("shards")
-        if body != self._description:
-            raise CorruptData(f"describes {body}, not {self._description}")
-        return [Entry(**entry) for entry in entries]
-
-    def _load(self, entry: Entry, loaded: Loaded) -> None:
-        try:
-            loaded.shards.append((entry, self._shard(entry)))
-        except (CorruptData, NotFound, StoreFailed) as error:
-            loaded.problems.append(f"{self._path(entry.file)}: {error}")
-
-    def _shard(self, entry: Entry) -> SavedShard:
-        data = self._read(self._path(entry.file))
-        if len(data) != entry.size or _checksum([data]) != entry.checksum:
-            raise CorruptData("does not match its checksum")
-        return decoded(data, int(self._description["dimensions"]))
-
-    def _read(self, path: str) -> memoryview:
-        with _Closing(self._disk.open(path)) as file:
-            data = np.empty(file.size(), np.uint8).data
-            for start in range(0, len(data), _STEP_BYTES):
-                file.read_into(data[start : start + _STEP_BYTES], start)
-            return data
+    def path(self, name: str) -> str:
+        """Return a file's name in the store."""
+        return f"{self._directory}/{name}"
 
     def _replace(self, name: str, pieces: Sequence[Buffer]) -> tuple[int, str]:
         """Write aside, sync, rename, sync: whoever looks finds the whole file or none."""
-        aside = self._path(name + _ASIDE)
+        aside = self.path(name + _ASIDE)
         if self._disk.exists(aside):
             self._disk.remove(aside)
         with _Closing(self._disk.create(aside)) as file:
             size = _write(file, pieces)
             file.datasync()
-        self._disk.rename(aside, self._path(name))
+        self._disk.rename(aside, self.path(name))
         self._disk.sync_directory(self._directory)
         return size, _checksum(pieces)
 
@@ -164,8 +166,35 @@ class ShardStore:
                 self._disk.sync_directory(above)
             above = path
 
-    def _path(self, name: str) -> str:
-        return f"{self._directory}/{name}"
+
+def damage(disk: Disk, directory: str) -> Iterator[str]:
+    """Yield a sentence for each file of a space that is not what it was; reads all of them."""
+    path = f"{directory}/{MANIFEST}"
+    if not disk.exists(path):
+        return
+    try:
+        body = _parsed(disk, path)
+    except (CorruptData, StoreFailed) as error:
+        yield f"{path}: {error}"
+        return
+    if body.get("revision") != REVISION:
+        return
+    for entry in (Entry(**each) for each in body["shards"]):
+        path = f"{directory}/{entry.file}"
+        try:
+            if _summed(disk, path) != (entry.size, entry.checksum):
+                yield f"{path}: does not match its checksum"
+        except (NotFound, StoreFailed) as error:
+            yield f"{path}: {error}"
+
+
+def remove(disk: Disk, directory: str) -> None:
+    """Remove a space's directory with all that is in it; the manifest first."""
+    if not disk.exists(directory):
+        return
+    for name in sorted(disk.names(directory), key=lambda name: name != MANIFEST):
+        disk.remove(f"{directory}/{name}")
+    disk.remove_directory(directory)
 
 
 class _Closing:
@@ -179,6 +208,32 @@ class _Closing:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+
+def _parsed(disk: Disk, path: str) -> dict[str, Any]:
+    checksum, _, text = bytes(_read(disk, path)).partition(b"\n")
+    if xxhash.xxh3_64_hexdigest(text).encode() != checksum:
+        raise CorruptData("does not match its checksum")
+    body: dict[str, Any] = json.loads(text)
+    return body
+
+
+def _read(disk: Disk, path: str) -> memoryview:
+    with _Closing(disk.open(path)) as file:
+        data = np.empty(file.size(), np.uint8).data
+        for start in range(0, len(data), _STEP_BYTES):
+            file.read_into(data[start : start + _STEP_BYTES], start)
+        return data
+
+
+def _summed(disk: Disk, path: str) -> tuple[int, str]:
+    """Return size and checksum of a file, without all of it in memory."""
+    digest, step = xxhash.xxh3_64(), np.empty(_STEP_BYTES, np.uint8).data
+    with _Closing(disk.open(path)) as file:
+        size = file.size()
+        for start in range(0, size, _STEP_BYTES):
+            digest.update(step[: file.read_into(step, start)])
+    return size, digest.hexdigest()
 
 
 def _write(file: File, pieces: Sequence[Buffer]) -> int:

@@ -11,9 +11,10 @@ import numpy as np
 
 from vexfs_fuse.errors import VexfsError
 from vexfs_fuse.storage import rows
-from vexfs_fuse.storage.rows import Row, Table
-from vexfs_fuse.units import ROOT
-from vexfs_fuse.vectors.codec import DIMENSIONS_MAX
+from vexfs_fuse.storage.rows import Row, Table, VectorRow
+from vexfs_fuse.units import ROOT, Inode
+from vexfs_fuse.vectors.codec import DIMENSIONS_MAX, from_raw
+from vexfs_fuse.vectors.space import Space
 from vexfs_fuse.volume.changes import Kinds
 
 if TYPE_CHECKING:
@@ -249,12 +250,22 @@ def _spaces(volume: "Volume") -> Iterator[str]:
             (int(rows.inos[at]), int(rows.passages[at])): int(rows.lsns[at])
             for at in np.flatnonzero(rows.live[: rows.limit])
         }
-        stored = {
-            (int(ino), passage): vector.lsn
-            for ino, passage, vector in volume.view.space_vectors(row.space)
-        }
-        for (ino, passage), lsn in found.items() ^ stored.items():
-            yield f"space {name}: inode {ino}, passage {passage}, record {lsn} is not both stored and found"
+        stored: dict[tuple[int, int], int] = {}
+        for ino, passage, vector in volume.view.space_vectors(row.space):
+            stored[int(ino), passage] = vector.lsn
+            if not _is_searched_as_stored(space, ino, passage, vector):
+                yield f"space {name}: the vector of inode {ino}, passage {passage} is searched as another"
+        for (owner, number), lsn in found.items() ^ stored.items():
+            yield f"space {name}: inode {owner}, passage {number}, record {lsn} is not both stored and found"
+
+
+def _is_searched_as_stored(space: Space, ino: Inode, passage: int, stored: VectorRow) -> bool:
+    """Whether a vector in memory is the stored one; true of what is not loaded yet, or missing."""
+    row = space.rows.find(ino, passage)
+    if row is None or space.rows.places[row] < 0 or space.rows.lsns[row] != stored.lsn:
+        return True
+    searched, vector = space.vector(ino, passage), space.metric.prepare(from_raw(stored.value))
+    return searched is not None and np.allclose(searched, vector, rtol=1e-5, atol=1e-6)
 
 
 def _journal(volume: "Volume") -> Iterator[str]:

@@ -101,7 +101,8 @@ def assemble(disk: Disk, view: State, identity: Identity, config: Config, clock:
         clock=clock,
     )
     volume.applier.next_inode = Inode(max(view.last_inode, ROOT) + 1)
-    volume.applier.vectors.load()
+    newest = max(view.applied, volume.logged_lsn)
+    volume.applier.vectors.load(disk, newest, identity.volume)
     damage = damage or replay(volume)
     if volume.logged_lsn and not _has_root(volume):
         raise StoreDamaged(f"there is no root directory: {damage or 'its row is missing'}")

@@ -4,6 +4,7 @@ The damaged view is kept beside the new one.  Contents that do not match their c
 brought back; they stay what they are, EIO on their range.
 """
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -12,10 +13,12 @@ from vexfs_fuse.errors import CorruptData, StoreDamaged, VexfsError
 from vexfs_fuse.storage.disk import LocalDisk
 from vexfs_fuse.storage.journal_scan import scan
 from vexfs_fuse.units import ROOT, Lsn
+from vexfs_fuse.volume import vector_indexes
 from vexfs_fuse.volume.changes import Repaired
 from vexfs_fuse.volume.check import check
 from vexfs_fuse.volume.opening import STATE, lock_store, open_volume
 from vexfs_fuse.volume.salvage import salvage
+from vexfs_fuse.volume.vectors import DIRECTORY
 from vexfs_fuse.volume.writer import SYSTEM
 
 DAMAGED: Final = f"{STATE}.damaged"
@@ -23,6 +26,8 @@ DAMAGED: Final = f"{STATE}.damaged"
 
 PROBLEMS_RECORDED_MAX: Final = 20
 """So many of the problems found go into the journal's record of the repair."""
+
+_DERIVED: Final = re.compile(rf"{DIRECTORY}/[^/]+")
 
 _PARTS: Final = ("", "-wal", "-shm")
 
@@ -40,6 +45,8 @@ def repair(store: Path, config: Config, problems: list[str]) -> list[str]:
     unlock = lock_store(store)
     try:
         done = _from_journal(store) or _from_rows(store)
+        # Records may be numbered anew from here: what was derived from others has no place.
+        vector_indexes.remove(LocalDisk(store))
     finally:
         unlock()
     volume = open_volume(store, config)
@@ -49,6 +56,25 @@ def repair(store: Path, config: Config, problems: list[str]) -> list[str]:
     finally:
         volume.close()
     return done
+
+
+def remove_derived(store: Path, problems: list[str]) -> list[str]:
+    """Remove the indexes that `problems` tell of; return what was done, as sentences.
+
+    Raises
+    ------
+    StoreLocked
+        The volume is mounted.
+    """
+    found = {match[0] for problem in problems if (match := _DERIVED.match(problem))}
+    if not found:
+        return []
+    unlock = lock_store(store)
+    try:
+        vector_indexes.remove(LocalDisk(store), sorted(found))
+    finally:
+        unlock()
+    return [f"removed {directory}: the next mount makes it anew" for directory in sorted(found)]
 
 
 def is_about_view(store: Path, config: Config) -> bool:

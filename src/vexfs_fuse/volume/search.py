@@ -183,8 +183,11 @@ class Search:
 
     def _candidates(
         self, space: Space, query: Query, scope: Inode, who: Identity
-    ) -> Generator[None, None, Bools]:
+    ) -> Generator[Pending[Any] | None, None, Bools]:
         """Return which rows may be found; the same answer serves until something changes."""
+        loading = self._vectors.loadings.get(space.name)
+        if loading is not None and loading.space is space:
+            yield from loading.steps()
         self._note_dirty(query)
         slots = yield from self._slots_of(space)
         stamp = self._stamp(space)

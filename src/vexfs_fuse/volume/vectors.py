@@ -4,16 +4,22 @@ The truth is in the state view; the spaces here are derived from it, row by row,
 so that a search sees a vector as soon as it is set.  Deciding is `volume/vector_changes.py`'s.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+import numpy as np
+
+from vexfs_fuse.storage.disk import Disk
 from vexfs_fuse.storage.rows import SpaceRow, VectorRow
 from vexfs_fuse.storage.state import State
 from vexfs_fuse.units import Inode, Lsn
+from vexfs_fuse.vectors.arrays import Longs
 from vexfs_fuse.vectors.codec import from_raw
 from vexfs_fuse.vectors.metric import Metric
+from vexfs_fuse.vectors.shard_file import Keys
 from vexfs_fuse.vectors.space import Space
 from vexfs_fuse.volume import changes
+from vexfs_fuse.volume.loading import Loading
 
 DEFAULT_SPACE: Final = "default"
 LAST_SPACE: Final = "last_space"
@@ -28,6 +34,14 @@ STALENESS_MAX: Final = 100_000
 USER, AUTO = 0, 1
 """Who made a vector: a user, or an embedder."""
 
+DIRECTORY: Final = "vectors"
+"""Where in the store derived files are, a directory for each space."""
+
+
+def directory_of(number: int) -> str:
+    """Return the directory of a space's derived files; names may be used again, numbers never."""
+    return f"{DIRECTORY}/{number}"
+
 
 class Vectors:
     """All vector spaces of a volume, by name."""
@@ -40,21 +54,38 @@ class Vectors:
         self._stale: set[Inode] = set()  # known to have nothing but stale vectors
         self._staleness: dict[Inode, dict[str, bool]] = {}  # as far as searches have asked
         self.changes = 0  # grows with every change of a vector
+        self.loadings: dict[str, Loading] = {}
+        """Spaces whose vectors are not all in memory yet."""
+        self.dropped: list[int] = []
+        """Numbers of spaces that have gone, whose files are still there."""
+        self._keep: Callable[[Space, int], None] = _nowhere
 
-    def load(self) -> None:
-        """Fill the spaces from the view."""
+    def load(self, disk: Disk, newest: Lsn, volume: str) -> None:
+        """Open the spaces of the view: whose vectors there are; the vectors follow, see `loadings`.
+
+        Saved shards are believed that know no record after `newest`, the journal's last, and belong
+        to this `volume`.
+        """
+
+        def keep(space: Space, number: int) -> None:
+            identity = {"volume": volume, "space": number, "name": space.name}
+            space.keep_in(disk, directory_of(number), newest, identity)
+            self.loadings[space.name] = Loading(space, number, self._view)
+
+        self._keep = keep
         for row in self._view.spaces().values():
-            space = self._add(row)
-            for ino, passage, vector in self._view.space_vectors(row.space):
-                space.set(ino, from_raw(vector.value), Lsn(vector.lsn), passage)
+            self._add(row, self._view.listed_vectors(row.space))
 
-    def _add(self, row: SpaceRow) -> Space:
+    def _add(self, row: SpaceRow, known: Longs | None = None) -> None:
         name = row.name.decode()
         space = Space(name, row.dim, Metric.named(row.metric.decode()), row.model.decode())
+        if known is not None and len(known):
+            inos, passages, lsns = known.T
+            space.open_rows(Keys(inos, passages.astype(np.int32), lsns))
         self.spaces[name] = space
         self.numbers[name] = row.space
         self._names[row.space] = name
-        return space
+        self._keep(space, row.space)
 
     @property
     def next_number(self) -> int:
@@ -101,7 +132,10 @@ class Vectors:
 
     def statistics(self) -> list[dict[str, Any]]:
         """Return what there is to say about each space, the same columns for all."""
-        return [_columns(space.statistics()) for space in self.spaces.values()]
+        return [
+            _columns(space.statistics(), self.loadings.get(name))
+            for name, space in self.spaces.items()
+        ]
 
     # -- apply ---------------------------------------------------------------------------------
 
@@ -125,13 +159,18 @@ class Vectors:
         self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.SpaceDropped
     ) -> None:
         """A space is gone, with its vectors."""
-        for owner, passage, _ in list(self._view.space_vectors(change.space)):
+        name = self._names.pop(change.space)
+        rows = self.spaces.pop(name).rows
+        for row in np.flatnonzero(rows.live[: rows.limit]).tolist():
+            owner, passage = Inode(int(rows.inos[row])), int(rows.passages[row])
             self._view.put_vector(owner, change.space, passage, None)
         self._view.put_space(change.space, None)
-        name = self._names.pop(change.space)
         del self.numbers[name]
-        del self.spaces[name]
         self._staleness.clear()
+        loading = self.loadings.pop(name, None)
+        if loading is not None:
+            loading.done = True
+        self.dropped.append(change.space)
         self.changes += 1
 
     def apply_vector_set(
@@ -251,7 +290,11 @@ class Vectors:
         yield changes.IndexBuilt, self.apply_nothing
 
 
-def _columns(told: dict[str, Any]) -> dict[str, Any]:
+def _nowhere(space: Space, number: int) -> None:
+    """Have a space in memory alone."""
+
+
+def _columns(told: dict[str, Any], loading: Loading | None) -> dict[str, Any]:
     building = told["building"]
     return {
         "name": told["name"],
@@ -260,7 +303,9 @@ def _columns(told: dict[str, Any]) -> dict[str, Any]:
         "model": told["model"] or None,
         "vectors": told["vectors"],
         "tail": told["tail"],
+        "waiting": told["waiting"],
         "shards": len(told["shards"]),
+        "saved": told["saved"],
         "dead": told["dead"],
         "bytes": told["bytes"],
         "ef": told["ef"],
@@ -268,5 +313,6 @@ def _columns(told: dict[str, Any]) -> dict[str, Any]:
         "judged": told["recall_samples"],
         "built": told["built"],
         "build_s": round(told["build_seconds"], 3),
+        "loading": None if loading is None else f"{loading.progress:.0%}",
         "building": f"{building[-1]['progress']:.0%}" if building else None,
     }

@@ -6,7 +6,6 @@ but for `Batch.run` and what `maintain` hands out.
 
 import logging
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, Final, NamedTuple
 
 from vexfs_fuse.clock import Clock
@@ -21,11 +20,10 @@ from vexfs_fuse.storage.state import State
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.tree.tree import Tree
 from vexfs_fuse.units import NAME_BYTES_MAX, NS_PER_S, ROOT, Inode, Lsn
-from vexfs_fuse.vectors.upkeep import Built
 from vexfs_fuse.volume.apply import Applier
 from vexfs_fuse.volume.attributes import AttributeChanges
 from vexfs_fuse.volume.batch import Batch
-from vexfs_fuse.volume.changes import IndexBuilt, Unmounted
+from vexfs_fuse.volume.changes import Unmounted
 from vexfs_fuse.volume.compaction import Compactor
 from vexfs_fuse.volume.contents import Contents
 from vexfs_fuse.volume.files import Files
@@ -35,6 +33,7 @@ from vexfs_fuse.volume.search import Search
 from vexfs_fuse.volume.text_search import TextSearch
 from vexfs_fuse.volume.vector_changes import PREFIX as VECTOR_PREFIX
 from vexfs_fuse.volume.vector_changes import VectorChanges
+from vexfs_fuse.volume.vector_indexes import VectorIndexes
 from vexfs_fuse.volume.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -53,9 +52,6 @@ OVERLAY_ROWS_MAX: Final = 400_000
 
 UNUSED_INODES_MAX: Final = 50_000
 """Beyond so many inodes that nobody uses, too."""
-
-INDEX_STEPS: Final = 8
-"""Steps of a tenth of a second that an index is given before other maintenance has its turn."""
 
 BLOCK_BYTES: Final = 4096
 
@@ -113,6 +109,9 @@ class Volume:
         )
         self.text: TextSearch | None = None  # whoever has a full text gives it
         self.durable_lsn = journal.durable_lsn
+        self.indexes = VectorIndexes(
+            self.applier.vectors, disk, self.writer, self.room, lambda: self.durable_lsn
+        )
         self.orphans = self.applier.orphans
         self.on_close: list[Callable[[], None]] = []
         self.compactor = Compactor(self)
@@ -262,17 +261,21 @@ class Volume:
             self.view.dirty_count > OVERLAY_ROWS_MAX or len(self.names.unused) > UNUSED_INODES_MAX
         )
 
-    def maintain(self) -> Iterator[Pending[None] | None]:
+    def maintain(
+        self, is_quiet: Callable[[], bool] = lambda: True
+    ) -> Iterator[Pending[None] | None]:
         """Do what is due in the background, in steps of about a millisecond.
 
         Yields None between two steps, or a `Pending` whose work belongs in a thread and must have been
-        resumed before the next step.  Ends when nothing is due.
+        resumed before the next step.  Ends when nothing is due.  `is_quiet` says whether now is a
+        moment for what can wait.
         """
+        yield from self.indexes.load()
         yield from self._purge_quietly()
         yield from self._commit_state()
         if self.failure is None:
             yield from self._compact()
-            yield from self._tend_indexes()
+        yield from self.indexes.tend(is_quiet)
 
     def _compact(self) -> Iterator[Pending[None] | None]:
         try:
@@ -281,24 +284,6 @@ class Volume:
             self._fail(f"the store failed under compaction: {failure}")
         except VexfsError as reason:
             log.warning("segments cannot be compacted now: %s", reason)
-
-    def _tend_indexes(self) -> Iterator[Pending[Any] | None]:
-        """Build what vectors wait for, a few steps for each space."""
-        for space in list(self.applier.vectors.spaces.values()):
-            for _ in range(INDEX_STEPS):
-                pending = space.due(idle=True)
-                if pending is None:
-                    break
-                yield pending._replace(resume=partial(self._index_stepped, space.name, pending))
-
-    def _index_stepped(self, name: str, pending: Pending[Any], worked: Any) -> None:
-        event = pending.resume(worked)
-        if isinstance(event, Built) and name in self.applier.vectors.numbers:
-            number = self.applier.vectors.numbers[name]
-            change = IndexBuilt(number, event.rows, round(event.seconds * 1000), event.reason)
-            self.writer.note(Inode(0), change)
-        elif event is not None:
-            log.info("space %s: %s", name, event)
 
     def _purge_quietly(self) -> Iterator[None]:
         try:
@@ -438,6 +423,7 @@ class Volume:
             if self.failure is None:
                 self.writer.note(ROOT, Unmounted())
                 self.commit_all()
+                self.indexes.save(self.clock.monotonic_s)
             if self.contents.dirty_bytes:
                 self._tell_what_is_lost()
         finally:
