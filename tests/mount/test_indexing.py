@@ -154,6 +154,18 @@ def test_a_daemon_that_was_killed_goes_on_where_it_was(volume: MountedVolume) ->
     assert indexing(volume.path)["embedded"] == 0
 
 
+def test_a_space_that_was_dropped_is_filled_again(volume: MountedVolume) -> None:
+    volume.tolerated = ENDED
+    write_notes(volume.path)
+    settle(volume.path)
+    os.removexattr(volume.path, "user.vexfs.space.text")
+    until(volume.path, lambda status: status["restarts"] > 0)
+    until(volume.path, lambda status: status["state"] == "idle")
+    settle(volume.path)
+    for name in NOTES:
+        assert told(volume.path / name, "origin", "text") == "auto"
+
+
 def test_removing_renaming_and_forbidding_are_seen_at_once(volume: MountedVolume) -> None:
     write_notes(volume.path)
     settle(volume.path)

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any, Final
 
+from vexfs_fuse.errors import VexfsError
 from vexfs_fuse.runtime.frames import ask
 from vexfs_fuse.runtime.journal_follower import JournalFollower
 from vexfs_fuse.text.desk import Followed, Holds, IgnoreFile, Look, Outcome, Place
@@ -24,6 +25,7 @@ class RemoteDesk:
         self._hints: dict[Inode, None] = {}
         self.durable = Lsn(0)
         self.logged = Lsn(0)
+        self.failure = ""  # why the last question was not answered
 
     def ask(self, *question: Any) -> Any:
         """Put a question; None when it could not be answered.
@@ -35,6 +37,7 @@ class RemoteDesk:
         answer = ask(self._channel, *question)
         self.durable, self.logged = Lsn(answer.durable), Lsn(answer.logged)
         self._hints.update(dict.fromkeys(map(Inode, answer.hints)))
+        self.failure = answer.failure or ""
         return None if answer.failure is not None else answer.result
 
     def follow(self, after: Lsn) -> Followed | None:
@@ -52,7 +55,9 @@ class RemoteDesk:
 
     def look(self, inos: Sequence[Inode], *, settle: bool = False) -> list[Look | None]:
         """Look at inodes."""
-        found = self.ask("look", list(inos), settle) or [None] * len(inos)
+        found = self.ask("look", list(inos), settle)
+        if found is None:
+            raise VexfsError(self.failure)
         return [None if each is None else _look(*each) for each in found]
 
     def listing(self, directory: Inode, cookie: int) -> tuple[list[Inode], int]:
@@ -95,7 +100,7 @@ class RemoteDesk:
         while True:
             answer = self.ask("copy", ino, stamp, source, source_stamp, first)
             if answer is None:
-                return Outcome.CHANGED
+                raise VexfsError(self.failure)
             outcome, first = answer
             if not first:
                 return Outcome(outcome)
@@ -105,9 +110,11 @@ class RemoteDesk:
         self.ask("drop", ino)
 
     def _outcome(self, *question: Any) -> Outcome:
-        """What the volume refuses for now is tried again, as if the file had changed."""
+        """Return what became of vectors; a volume that takes none now is not asked again and again."""
         answer = self.ask(*question)
-        return Outcome.CHANGED if answer is None else Outcome(answer)
+        if answer is None:
+            raise VexfsError(self.failure)
+        return Outcome(answer)
 
 
 def _look(

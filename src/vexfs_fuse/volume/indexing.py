@@ -82,7 +82,15 @@ class Indexing:
         that of all.
         """
         above: dict[Inode, _Above] = {}
-        return [self._look(ino, above, settle) for ino in inos]
+        return [self._look_unless_damaged(ino, above, settle) for ino in inos]
+
+    def _look_unless_damaged(
+        self, ino: Inode, above: "dict[Inode, _Above]", settle: bool
+    ) -> Look | None:
+        try:
+            return self._look(ino, above, settle)
+        except CorruptData:
+            return None  # `vexfs fsck` tells of it
 
     def _look(self, ino: Inode, above: "dict[Inode, _Above]", settle: bool) -> Look | None:
         node = self._named(ino)
