@@ -529,6 +529,7 @@ MEASURED: Final = (
     Measured("scale", "scripts/bench scale", "From a thousand files to a million"),
     Measured("everyday", "scripts/bench everyday", "A source tree"),
     Measured("embedding", "scripts/bench embedding", "Vectors of text"),
+    Measured("extraction", "scripts/bench extraction", "Text of files"),
     Measured("contents", "python -m benchmarks.contents", "Contents, without the kernel"),
     Measured("state_commit", "python -m benchmarks.state_commit", "The state view"),
     Measured("pool", "python -m benchmarks.pool", "Pages of the pool"),
