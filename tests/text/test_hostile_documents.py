@@ -372,6 +372,11 @@ def test_an_encrypted_pdf_says_so(extractor: Extractor) -> None:
     assert failure(extractor, b"a.pdf", data) == "the document is encrypted"
 
 
+def test_a_pdf_whose_title_is_half_a_character_is_read_without(extractor: Extractor) -> None:
+    data = pdf("words", title="T").replace(b"(T)", b"<FEFF0041D8000041>")
+    assert extractor.extract(b"a.pdf", data) == Document("", "words")
+
+
 def test_a_broken_pdf_says_so(extractor: Extractor) -> None:
     assert failure(extractor, b"a.pdf", b"%PDF-1.7\nnothing else\n") == "the document is broken"
 

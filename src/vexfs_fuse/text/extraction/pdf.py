@@ -30,7 +30,7 @@ def extract(name: bytes, data: bytes, chars_max: int) -> Document | None:
         pdf = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as error:
         raise ExtractionFailed(_reason(error)) from None
-    title = normalize(pdf.get_metadata_value("Title"))
+    title = _title(pdf)
     count = len(pdf)
     pages: list[str] = []
     failed = size = 0
@@ -48,6 +48,13 @@ def extract(name: bytes, data: bytes, chars_max: int) -> Document | None:
         raise ExtractionFailed("not one of its pages can be read")
     text = "\n\n".join(pages)
     return Document(title, text[:chars_max], is_cut=len(text) > chars_max or count > PAGES_MAX)
+
+
+def _title(pdf: pypdfium2.PdfDocument) -> str:
+    try:
+        return normalize(pdf.get_metadata_value("Title"))
+    except UnicodeDecodeError:  # half a surrogate pair
+        return ""
 
 
 def _reason(error: pypdfium2.PdfiumError) -> str:
