@@ -1,5 +1,6 @@
 """`vexfs fsck`: exit codes as fsck(8) has them."""
 
+import errno
 import json
 import os
 import sqlite3
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.support.commands import Home
+from tests.support.syscalls import refused
 from vexfs_fuse.config import Config
 from vexfs_fuse.units import MIB, ROOT
 from vexfs_fuse.vfs.posix import Vfs
@@ -74,6 +76,51 @@ def test_a_view_beyond_opening_is_repaired(home: Home) -> None:
     assert result.returncode == 1, result.stdout + result.stderr
     with home.mounted() as volume:
         assert (volume / "a").read_bytes() == b"meaning" * 100_000
+
+
+DAMAGES = {
+    "volume.json": (1, "volume.json does not match its checksum"),
+    "state.sqlite3": (1, "what is shown was read from the journal"),
+    "journal/1.vxj": (1, "journal/1.vxj: its header is damaged"),
+    "segments/1.seg": (4, "segment 1 is missing"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_store_is_mounted_read_only_says_so_and_can_be_repaired(
+    home: Home, name: str
+) -> None:
+    make_volume(home)
+    code, sentence = DAMAGES[name]
+    damaged = home.store / name
+    if name == "volume.json":
+        damaged.write_text(damaged.read_text().replace('"format": 1', '"format": 0'))
+    elif name == "segments/1.seg":
+        damaged.unlink()
+    else:
+        damaged.write_bytes(bytes(60) + damaged.read_bytes()[60:])
+    result = home.run("mount", "--store", home.store, home.mount_point)
+    try:
+        assert result.returncode == 0
+        assert f"{home.mount_point} is read-only: the store is damaged: " in result.stderr
+        assert sentence in result.stderr
+        assert sentence in home.succeed("status", home.mount_point)
+        assert sentence in home.log
+        assert os.listdir(home.mount_point) == ["a"]
+        with refused(errno.EROFS):
+            (home.mount_point / "b").touch()
+    finally:
+        home.run("umount", home.mount_point)
+    assert sentence in home.run("fsck", "--store", home.store).stdout
+    assert home.run("fsck", "--repair", "--store", home.store).returncode == code
+    home.succeed("mount", "--store", home.store, home.mount_point)
+    try:
+        (home.mount_point / "b").write_bytes(b"the volume takes changes again")
+        if code == 1:
+            assert (home.mount_point / "a").read_bytes() == b"meaning" * 100_000
+    finally:
+        home.succeed("umount", home.mount_point)
+    assert home.run("fsck", "--store", home.store).returncode == (4 if code == 4 else 0)
 
 
 def test_damaged_contents_stay_4(home: Home) -> None:

@@ -91,7 +91,7 @@ def test_a_store_of_a_newer_format_is_refused(home: Home) -> None:
     with home.mounted():
         pass
     identity = json.loads((home.store / "volume.json").read_text())
-    (home.store / "volume.json").write_text(json.dumps(identity | {"format": 99}))
+    (home.store / "volume.json").write_text(json.dumps(identity | {"format": 99, "crc": None}))
     told = home.fail("mount", "--store", home.store, home.mount_point)
     assert "the store has a newer format: revision 99" in told
 

@@ -28,7 +28,8 @@ from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import KIB, MIB, NS_PER_S, ROOT, Inode
 from vexfs_fuse.volume.attributes import TIME_NS_MAX, Attributes
 from vexfs_fuse.volume.changes import IndexBuilt, PassagesSet, Repaired, Searched
-from vexfs_fuse.volume.opening import FORMAT, IDENTITY, STATE, open_volume
+from vexfs_fuse.volume.identity import FORMAT, IDENTITY
+from vexfs_fuse.volume.opening import STATE, open_volume
 from vexfs_fuse.volume.volume import Volume
 from vexfs_fuse.volume.writer import SYSTEM, Actor
 

@@ -8,8 +8,10 @@ import errno
 import os
 import random
 import shutil
+import sqlite3
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -302,6 +304,13 @@ def test_a_missing_segment_is_eio_and_nothing_else(unmounted: MountedVolume, tru
     (unmounted.store / "segments/1.seg").unlink()
     unmounted.start()
     assert truth.compare(unmounted.path) > 0
+    with refused(errno.EROFS):
+        (unmounted.path / "more").touch()
+    unmounted.expect_in_log("ERROR .*segment 1 is missing")
+    unmounted.end()
+    assert main(["fsck", "--repair", "--store", str(unmounted.store)]) == Verdict.DAMAGED
+    unmounted.start()
+    assert truth.compare(unmounted.path) > 0
     (unmounted.path / "more").write_bytes(b"x" * 100_000)
     assert (unmounted.path / "more").read_bytes() == b"x" * 100_000
     unmounted.end()
@@ -312,8 +321,88 @@ def test_a_damaged_view_is_repaired_from_the_journal(
 ) -> None:
     state = unmounted.store / "state.sqlite3"
     state.write_bytes(bytes(4096) + state.read_bytes()[4096:])
-    assert not mounts(unmounted)
+    unmounted.start()
+    assert truth.compare(unmounted.path) == 0
+    unmounted.expect_in_log("ERROR .*what is shown was read from the journal")
+    unmounted.end()
     assert main(["fsck", "--repair", "--store", str(unmounted.store)]) == Verdict.REPAIRED
     unmounted.start()
     assert truth.compare(unmounted.path) == 0
     unmounted.stop()
+
+
+def tamper(volume: MountedVolume, statement: str) -> None:
+    """Change rows of the state view behind their checksums."""
+    with closing(sqlite3.connect(volume.store / "state.sqlite3")) as view, view:
+        assert view.execute(statement).rowcount > 0
+
+
+def listed_until_it_fails(path: Path) -> tuple[list[str], int | None]:
+    """Return the names that a listing tells, and the error at its end."""
+    names: list[str] = []
+    try:
+        with os.scandir(path) as entries:
+            names.extend(entry.name for entry in entries)
+    except OSError as error:
+        return names, error.errno
+    return names, None
+
+
+def test_a_name_whose_inode_is_damaged_is_listed_and_everything_else_of_it_is_eio(
+    unmounted: MountedVolume, truth: Truth
+) -> None:
+    broken = next(path for path in truth.files if path.startswith("one/") and path.count("/") == 1)
+    unmounted.start()
+    ino = (unmounted.path / broken).stat().st_ino
+    unmounted.stop()
+    tamper(unmounted, f"UPDATE nodes SET size = size + 1 WHERE ino = {ino}")
+    unmounted.start()
+    with os.scandir(unmounted.path / "one") as entries:
+        kinds = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+    assert set(kinds) == truth.names["one"]
+    assert kinds[Path(broken).name]
+    for ask in (os.stat, os.listxattr, Path.read_bytes, os.unlink):
+        with refused(errno.EIO):
+            ask(unmounted.path / broken)
+    assert truth.compare(unmounted.path) > 0
+    assert (unmounted.path / "more").write_text("the volume takes changes") > 0
+    unmounted.expect_in_log(rf"ERROR .*nodes\[{ino}\] does not match its checksum")
+    unmounted.end()
+
+
+@pytest.mark.parametrize("count", [40, 6_000], ids=["held whole", "by pages"])
+def test_a_listing_tells_all_that_it_can_and_then_that_there_is_more(
+    unmounted: MountedVolume, count: int
+) -> None:
+    unmounted.start()
+    for number in range(count):
+        (unmounted.path / f"file-{number}").touch()
+    unmounted.stop()
+    tamper(unmounted, "UPDATE dentries SET kind = 0 WHERE name = CAST('file-7' AS BLOB)")
+    unmounted.start()
+    names, failure = listed_until_it_fails(unmounted.path)
+    assert names == [f"file-{number}" for number in range(count) if number != 7]
+    assert failure == errno.EIO
+    with refused(errno.EIO):
+        (unmounted.path / "file-7").stat()
+    with refused(errno.EIO):
+        os.listdir(unmounted.path)
+    (unmounted.path / "file-8").write_bytes(b"taken")
+    (unmounted.path / "file-9").unlink()
+    unmounted.end()
+    assert main(["fsck", "--repair", "--store", str(unmounted.store)]) == Verdict.REPAIRED
+    unmounted.start()
+    assert len(os.listdir(unmounted.path)) == count - 1
+    assert (unmounted.path / "file-8").read_bytes() == b"taken"
+    unmounted.stop()
+
+
+def test_a_directory_that_shrinks_while_it_is_listed_is_not_taken_for_damaged(
+    volume: MountedVolume,
+) -> None:
+    for number in range(5_000):
+        (volume.path / f"file-{number}").touch()
+    with os.scandir(volume.path) as entries:
+        for entry in entries:
+            os.unlink(entry.path)
+    assert os.listdir(volume.path) == []

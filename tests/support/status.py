@@ -37,6 +37,7 @@ STATUS: dict[str, Any] = {
         "logged_lsn": 20,
         "durable_lsn": 12,
         "state_lsn": 10,
+        "damage": {"rows": 0, "contents": 0, "last": None},
         "inodes": 19,
         "journal": {
             "records": 20,

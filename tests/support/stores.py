@@ -16,7 +16,8 @@ from vexfs_fuse.units import KIB, MIB, NS_PER_S, ROOT, Inode
 from vexfs_fuse.vfs.posix import Vfs
 from vexfs_fuse.vfs.virtual import VirtualTrees
 from vexfs_fuse.volume.batch import Batch
-from vexfs_fuse.volume.opening import FORMAT, Identity, assemble
+from vexfs_fuse.volume.identity import FORMAT, Identity
+from vexfs_fuse.volume.opening import assemble
 from vexfs_fuse.volume.volume import Volume
 from vexfs_fuse.volume.writer import Actor
 

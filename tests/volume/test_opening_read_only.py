@@ -17,10 +17,12 @@ def test_a_read_only_mount_makes_no_volume(tmp_path: Path) -> None:
     assert not store.exists()
 
 
-def test_a_volume_that_has_lost_its_root_is_not_opened(tmp_path: Path) -> None:
+def test_a_volume_of_which_nothing_is_left_is_not_opened(tmp_path: Path) -> None:
     open_volume(tmp_path, Config(store=tmp_path)).close()
+    for file in (tmp_path / "journal").iterdir():
+        file.unlink()
     view = sqlite3.connect(tmp_path / STATE)
-    view.execute("DELETE FROM nodes WHERE ino = 1")
+    view.execute("DELETE FROM nodes")
     view.commit()
     view.close()
     with pytest.raises(StoreDamaged, match="no root directory"):

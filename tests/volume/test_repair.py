@@ -1,107 +1,25 @@
 """A damaged state view becomes a sound one, from the journal or from what is left of its rows."""
 
+import os
 import sqlite3
 import stat
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from vexfs_fuse.config import Config
+from tests.support.stores_at_rest import CONTENTS, Someone, Store
+from vexfs_fuse.errors import CorruptData
 from vexfs_fuse.storage import rows, schema
-from vexfs_fuse.units import MIB, ROOT, Inode, Lsn
-from vexfs_fuse.vfs.posix import Vfs
-from vexfs_fuse.vfs.virtual import VirtualTrees
+from vexfs_fuse.units import ROOT, Inode, Lsn
 from vexfs_fuse.volume import repair as repairing
+from vexfs_fuse.volume.attributes import Attributes
 from vexfs_fuse.volume.changes import PassagesSet
-from vexfs_fuse.volume.check import check
+from vexfs_fuse.volume.damaged import Part
 from vexfs_fuse.volume.opening import open_volume
-from vexfs_fuse.volume.repair import repair
 from vexfs_fuse.volume.salvage import salvage
+from vexfs_fuse.volume.stand_in import survey
 from vexfs_fuse.volume.writer import SYSTEM
-
-CONTENTS = b"meaning" * 3_000
-
-
-class Someone(NamedTuple):
-    uid: int = 0
-    gid: int = 0
-    pid: int = 1
-    umask: int = 0o022
-
-
-class Store:
-    """A store at rest with a small tree: /d, /d/e, /d/f with contents and an attribute, /d/g -> f."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.config = Config(store=path, pool_bytes=16 * MIB)
-        with self.opened() as vfs:
-            who = Someone()
-            d = vfs.mkdir(ROOT, b"d", 0o755, who).ino
-            vfs.mkdir(d, b"e", 0o755, who)
-            handle, file = vfs.create(d, b"f", 0o644, 2, who)
-            vfs.write(handle, 0, CONTENTS)
-            vfs.setxattr(file.ino, b"user.a", b"b", who)
-            vfs.link(file.ino, ROOT, b"second", who)
-            vfs.symlink(d, b"g", b"f", who)
-            vfs.release(handle)
-
-    @contextmanager
-    def opened(self) -> Iterator[Vfs]:
-        volume = open_volume(self.path, self.config)
-        try:
-            yield Vfs(volume, VirtualTrees(), open_max=100, atime="noatime")
-        finally:
-            volume.close()
-
-    def execute(self, sql: str) -> None:
-        with closing(sqlite3.connect(self.path / "state.sqlite3")) as view, view:
-            view.execute(sql)
-
-    def problems(self) -> list[str]:
-        volume = open_volume(self.path, self.config)
-        try:
-            return check(volume)
-        finally:
-            volume.close()
-
-    def repair(self) -> list[str]:
-        return repair(self.path, self.config, ["found by a test"])
-
-    def tree(self) -> dict[str, str]:
-        """Return every path with what is there."""
-        with self.opened() as vfs:
-            return dict(_walk(vfs, ROOT, ""))
-
-    def read(self, *names: bytes) -> bytes:
-        who = Someone()
-        with self.opened() as vfs:
-            ino: Inode = ROOT
-            for name in names:
-                ino = vfs.lookup(ino, name, who).ino
-            handle, _, _ = vfs.open(ino, 0, who)
-            found = vfs.read(handle, 0, 1 << 20)
-            if not isinstance(found, bytes | memoryview):
-                found = found.resume(found.work())
-            data = bytes(found)
-            vfs.release(handle)
-            return data
-
-
-def _walk(vfs: Vfs, ino: Inode, path: str) -> Iterator[tuple[str, str]]:
-    handle = vfs.opendir(ino, Someone())
-    for name, entry, _ in list(vfs.readdir(handle, 0)):
-        if name in {b".", b".."}:
-            continue
-        here = f"{path}/{name.decode()}"
-        yield here, stat.filemode(entry.mode)[0]
-        if stat.S_ISDIR(entry.mode):
-            yield from _walk(vfs, entry.ino, here)
-    vfs.releasedir(handle)
-
 
 WHOLE = {"/d": "d", "/d/e": "d", "/d/f": "-", "/d/g": "l", "/second": "-"}
 
@@ -113,7 +31,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def without_old_journal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repairing, "_journal_has_all", lambda _: False)
+    monkeypatch.setattr(repairing, "survey", lambda disk: survey(disk)._replace(is_whole=False))
 
 
 def test_the_journal_brings_everything_back(store: Store) -> None:
@@ -127,7 +45,7 @@ def test_the_journal_brings_everything_back(store: Store) -> None:
 
 @pytest.mark.usefixtures("without_old_journal")
 def test_a_sound_view_survives_a_salvage_unchanged(store: Store) -> None:
-    assert len(store.repair()) == 1
+    assert len(store.repair({Part.VIEW})) == 2
     assert store.problems() == []
     assert store.tree() == WHOLE
     assert store.read(b"d", b"f") == CONTENTS
@@ -152,7 +70,7 @@ DAMAGES = {
 def test_what_is_left_obeys_every_rule(store: Store, damage: str) -> None:
     store.execute(damage)
     store.repair()
-    assert store.problems() == []
+    assert store.problems(contents=damage != DAMAGES["extents are lost"]) == []
 
 
 @pytest.mark.usefixtures("without_old_journal")
@@ -201,7 +119,7 @@ def test_the_damaged_view_is_kept(store: Store) -> None:
     (store.path / "state.sqlite3").write_bytes(b"garbage")
     store.repair()
     assert (store.path / "state.sqlite3.damaged").read_bytes() == b"garbage"
-    store.repair()
+    store.repair({Part.VIEW})
     assert (store.path / "state.sqlite3.damaged").read_bytes() != b"garbage"
 
 
@@ -224,3 +142,40 @@ def test_passages_of_which_some_are_lost_are_dropped(tmp_path: Path) -> None:
     assert f"dropped the vectors of inode {torn} in space {number}: some were lost" in done
     with closing(sqlite3.connect(tmp_path / "sound.sqlite3")) as view:
         assert view.execute("SELECT count(*) FROM vectors").fetchone() == (4,)
+
+
+@pytest.mark.usefixtures("without_old_journal")
+def test_lost_contents_are_an_error_and_no_zeros(store: Store) -> None:
+    store.execute("DELETE FROM extents")
+    assert any("lost contents of inode 4" in line for line in store.repair())
+    with pytest.raises(CorruptData):
+        store.read(b"d", b"f")
+    with store.opened() as vfs:
+        handle, _, _ = vfs.open(Inode(4), os.O_RDWR, Someone())
+        vfs.write(handle, 0, b"new" * len(CONTENTS))
+        vfs.release(handle)
+    assert store.read(b"d", b"f") == b"new" * len(CONTENTS)
+    assert store.problems() == []
+
+
+@pytest.mark.usefixtures("without_old_journal")
+def test_who_loses_an_access_list_lets_nobody_in_by_it(store: Store) -> None:
+    with store.opened() as vfs:
+        vfs.setattr(Inode(4), Attributes(mode=0o664), None, Someone())
+    store.execute("DELETE FROM xattrs")
+    assert any("lost 1 extended attributes of inode 4" in line for line in store.repair())
+    with store.opened() as vfs:
+        assert vfs.getattr(Inode(4)).mode & 0o777 == 0o604
+    assert store.problems() == []
+
+
+@pytest.mark.usefixtures("without_old_journal")
+def test_vectors_whose_space_is_lost_get_another(store: Store) -> None:
+    value = b"\0\0\x80\x3f" * 3
+    with store.opened() as vfs:
+        vfs.setxattr(Inode(4), b"user.vexfs.vector", value, Someone())
+    store.execute("DELETE FROM spaces")
+    assert "made the space recovered-1 for 1 vectors" in store.repair()
+    with store.opened() as vfs:
+        assert vfs.getxattr(Inode(4), b"user.vexfs.vector.recovered-1", Someone()) == value
+    assert store.problems() == []

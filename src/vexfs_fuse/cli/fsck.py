@@ -27,8 +27,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repair",
         action="store_true",
-        help="repair names and attributes, remove damaged indexes, which the next mount makes anew;"
-        " contents that fail their checksum stay lost",
+        help="repair view, journal and volume.json, remove damaged indexes, which the next mount makes"
+        " anew; contents that fail their checksum stay lost",
     )
     parser.add_argument("--json", action="store_true", help="print the problems as JSON")
     add_store(parser)
@@ -52,10 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _repaired(config: Config, problems: list[str]) -> list[str]:
-    from vexfs_fuse.volume.repair import is_about_view, remove_derived, repair
+    from vexfs_fuse.volume.repair import damaged_parts, remove_derived, repair
 
-    if is_about_view(config.store, config):
-        return repair(config.store, config, problems)
+    parts = damaged_parts(config.store, config)
+    if parts:
+        return repair(config.store, config, problems, parts)
     return remove_derived(config.store, problems)
 
 
@@ -78,11 +79,13 @@ def problems_of(config: Config) -> list[str]:
     VexfsError
         It cannot be opened, because it is mounted for example.
     """
+    from vexfs_fuse.storage.disk import LocalDisk
     from vexfs_fuse.volume import vector_indexes
     from vexfs_fuse.volume.check import check
-    from vexfs_fuse.volume.opening import IDENTITY, open_volume
+    from vexfs_fuse.volume.identity import holds_volume
+    from vexfs_fuse.volume.opening import open_volume
 
-    if not (config.store / IDENTITY).exists():
+    if not holds_volume(config.store, LocalDisk(config.store)):
         raise NotFound(f"{config.store} holds no volume")
     progress = Progress("checking files")
     try:
@@ -90,9 +93,9 @@ def problems_of(config: Config) -> list[str]:
     except (StoreDamaged, CorruptData) as error:
         return [str(error)]
     try:
-        failed = [volume.failure] if volume.failure is not None and not config.ro else []
+        damage = [damage.sentence for damage in volume.damaged]
         problems = check(volume, progress=progress.share)
-        return failed + problems + vector_indexes.damage(volume.disk)
+        return damage + problems + vector_indexes.damage(volume.disk)
     finally:
         progress.done()
         volume.close()

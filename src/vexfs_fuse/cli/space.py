@@ -144,7 +144,8 @@ def opened(arguments: argparse.Namespace, *, read_only: bool) -> Iterator["Volum
     StoreLocked
         It is mounted.
     """
-    from vexfs_fuse.volume.opening import IDENTITY, open_volume
+    from vexfs_fuse.volume.identity import IDENTITY
+    from vexfs_fuse.volume.opening import open_volume
 
     config = effective_options(arguments).config
     if not (config.store / IDENTITY).exists():

@@ -75,7 +75,7 @@ class Attributes:
         wire.st_atime_ns = entry.atime
         wire.st_mtime_ns = entry.mtime
         wire.st_ctime_ns = entry.ctime
-        if self._is_virtual(entry.ino):
+        if self._is_virtual(entry.ino) or not entry.timeout_s:
             wire.attr_timeout = wire.entry_timeout = entry.timeout_s
         else:
             wire.attr_timeout = self._attr_timeout_s

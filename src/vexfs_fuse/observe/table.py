@@ -261,6 +261,13 @@ METRICS: Final = (
         "volume.segments.queued_bytes",
     ),
     Metric(
+        "vexfs_damaged_rows",
+        COUNTER,
+        (),
+        "Questions that a damaged row of the state view left without an answer.",
+        "volume.damage.rows",
+    ),
+    Metric(
         "vexfs_checksum_mismatches",
         COUNTER,
         (),

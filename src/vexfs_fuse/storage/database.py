@@ -5,12 +5,15 @@ cut from the next checkpoint on: only checkpoints sync.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from vexfs_fuse import errors
 from vexfs_fuse.storage import rows, schema
+from vexfs_fuse.storage.damage import DamageFound
 from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.rows import Row, Table
 from vexfs_fuse.units import Segment
@@ -30,13 +33,16 @@ Connect = Callable[..., sqlite3.Connection]
 class Database:
     """Three connections to one file: rows are read by one, written by one, checkpointed by one.
 
-    ":memory:" has one connection for all, and loses everything at `close`.
+    ":memory:" has one connection for all, and loses everything at `close`.  `damage` is what reads have
+    met that was to be answered; what `each` tells, its caller judges.
     """
 
     def __init__(self, path: Path | str, connect: Connect) -> None:
         self._path = str(path)
         self._connect = connect
         self._open: list[sqlite3.Connection] = []
+        self.damage = DamageFound()
+        self._rescued: Rescued | None = None  # of the directory that was met damaged last
         try:
             self._open_all()
         except SQLITE_ERRORS as error:
@@ -102,6 +108,7 @@ class Database:
 
         Reads stay within one read transaction from refresh to refresh: each is then 3 us cheaper.
         """
+        self._rescued = None
         if self._reader is not self.writer:
             if self._reader.in_transaction:
                 self._reader.execute("ROLLBACK")  # COMMIT would repeat the error of a failed read
@@ -123,6 +130,13 @@ class Database:
 
     def one(self, table: Table, sql: str, key: Row) -> Row | None:
         """Return the row with this key, or None."""
+        try:
+            return self._one(table, sql, key)
+        except errors.CorruptData as damage:
+            self.damage.note(str(damage))
+            raise
+
+    def _one(self, table: Table, sql: str, key: Row) -> Row | None:
         try:
             row = self._select(sql, key).fetchone()
         except SQLITE_ERRORS as error:
@@ -149,6 +163,13 @@ class Database:
         self, table: Table, sql: str, key: int, bounds: Row = (), *, column: int = 0
     ) -> list[Row]:
         """Return the rows whose `column` is `key`, within the bounds of the query."""
+        try:
+            return self._many(table, sql, key, bounds, column)
+        except errors.CorruptData as damage:
+            self.damage.note(str(damage))
+            raise
+
+    def _many(self, table: Table, sql: str, key: int, bounds: Row, column: int) -> list[Row]:
         try:
             found = self._select(sql, (key, *bounds)).fetchall()
         except SQLITE_ERRORS as error:
@@ -188,6 +209,53 @@ class Database:
         """Return the live bytes of all segments."""
         return {row[0]: rows.SEGMENTS.verify(row)[1] for row in self.all(schema.SELECT_SEGMENTS)}
 
+    def dentry(self, parent: int, name: bytes) -> Row | None:
+        """Return the row of a name, or None; names have a second copy for when one is damaged."""
+        try:
+            return self.one(rows.DENTRIES, schema.SELECT_DENTRY, (parent, name))
+        except errors.CorruptData:
+            for row in self._rescue(parent).rows:
+                if row[1] == name:
+                    return row
+            raise
+
+    def listing(self, parent: int, cookie: int, cookie_max: int, limit: int) -> list[Row]:
+        """Return the rows of the next names of a directory in the order of their cookies.
+
+        Where one copy of a name is damaged, the other one serves; `is_torn` says whether some have
+        neither.
+        """
+        bounds = (cookie, cookie_max, limit)
+        try:
+            return self.many(rows.DENTRIES, schema.SELECT_DENTRIES, parent, bounds)
+        except errors.CorruptData:
+            found = self._rescue(parent).rows
+        start = bisect_right(found, cookie, key=_COOKIE)
+        end = bisect_right(found, cookie_max, key=_COOKIE)
+        return found[start : min(end, start + limit)]
+
+    def is_torn(self, parent: int) -> bool:
+        """Whether the last damage met in the listing of a directory hides some of its names."""
+        return self._rescued is not None and self._rescued[:2] == (parent, True)
+
+    def _rescue(self, parent: int) -> "Rescued":
+        """Return the names of a directory of which one copy at least is sound; kept until `refresh`."""
+        if self._rescued is None or self._rescued.parent != parent:
+            found = rescued_rows(
+                self._reader, rows.DENTRIES, [(sql, (parent,)) for sql in schema.RESCUE_DENTRIES]
+            )
+            sound = sorted((row for row in found.values() if row[0] == parent), key=_COOKIE)
+            self._rescued = Rescued(parent, len(sound) != self._children(parent), sound)
+        return self._rescued
+
+    def _children(self, parent: int) -> int | None:
+        """Return how many names a directory says it has, if that can be told."""
+        try:
+            row = self._one(rows.NODES, schema.SELECT_NODE, (parent,))
+        except errors.CorruptData:
+            return None
+        return None if row is None else row[rows.CHILDREN]
+
     def meta(self, key: str) -> int | bytes | None:
         """Return a value of `meta`, or None."""
         row = self.one(rows.META, schema.SELECT_META, (key.encode(),))
@@ -205,6 +273,35 @@ class Database:
         """
         found = self.all(schema.SELECT_ORPHANS)
         return [row[0] for row in found if rows.NODES.holds(row) and row[4] == 0]
+
+
+class Rescued(NamedTuple):
+    """What two copies of a directory's names have between them."""
+
+    parent: int
+    is_torn: bool  # fewer than there should be
+    rows: list[Row]  # in the order of their cookies
+
+
+_COOKIE: Final = itemgetter(3)
+
+
+def rescued_rows(
+    connection: sqlite3.Connection, table: Table, queries: Iterable[tuple[str, Row]]
+) -> dict[Row, Row]:
+    """Return by key the sound rows that any of the queries finds before it meets a broken page.
+
+    To read a table from both its ends takes two queries.
+    """
+    found: dict[Row, Row] = {}
+    for sql, key in queries:
+        try:
+            for row in connection.execute(sql, key):
+                if table.holds(row):
+                    found[row[: table.keys]] = row
+        except SQLITE_ERRORS:
+            continue
+    return found
 
 
 SQLITE_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)

@@ -1,8 +1,11 @@
 """One run of a file's contents, and where its bytes are."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from vexfs_fuse.units import Segment
+
+NOWHERE: Final = Segment(1 << 62)
+"""The segment of contents that a repair could not find again: no file has this number."""
 
 
 class Extent(NamedTuple):

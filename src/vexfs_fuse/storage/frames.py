@@ -79,6 +79,16 @@ def check_segment_header(raw: bytes, volume_id: bytes, segment: Segment) -> None
         )
 
 
+def volume_in_header(raw: bytes, segment: Segment) -> bytes | None:
+    """Return the volume that a segment's header names, 16 bytes; None when the header is not sound."""
+    if len(raw) < SEGMENT_HEADER_BYTES:
+        return None
+    *fields, check = _SEGMENT_HEADER.unpack_from(raw)
+    magic, _, _, volume, number = fields
+    is_sound = check == _sum(_SEGMENT_HEADER.pack(*fields, 0))
+    return volume if is_sound and (magic, number) == (SEGMENT_MAGIC, segment) else None
+
+
 def seed_of(volume_id: bytes, segment: Segment) -> int:
     """Return the seed that ties the checks of frames to their segment file."""
     return int(_sum(volume_id, segment))

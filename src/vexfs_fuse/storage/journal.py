@@ -169,7 +169,7 @@ class Journal:
         disk.sync_directory("")
         tail = open_tail(disk, volume, durable_at_least)
         if tail is None:
-            tail = _begin(disk, volume, entropy(_SALT_BYTES), time_ns)
+            tail = begin(disk, volume, entropy(_SALT_BYTES), time_ns)
         journal = cls(disk, tail, volume, file_bytes_max, headroom_bytes)
         journal._reserve_if_possible()
         return journal
@@ -446,14 +446,23 @@ def _remove_if_possible(disk: Disk, name: str) -> None:
         pass
 
 
-def _begin(disk: Disk, volume: str, salt: bytes, time_ns: int) -> Tail:
-    """Create the first file of a journal."""
-    header = record_packer()(_header(volume, salt, Lsn(1), time_ns))
-    file = disk.create(file_name(1))
+def begin(
+    disk: Disk,
+    volume: str,
+    salt: bytes,
+    time_ns: int,
+    *,
+    number: int = 1,
+    first_lsn: Lsn = Lsn(1),  # noqa: B008 - a number
+) -> Tail:
+    """Create the first file of a journal; one that goes on after a repair has other numbers."""
+    header = record_packer()(_header(volume, salt, first_lsn, time_ns))
+    file = disk.create(file_name(number))
     file.pwritev([header], 0)
     file.datasync()
     disk.sync_directory(DIRECTORY)
-    return Tail([JournalFile(1, Lsn(1), time_ns, len(header))], file, Lsn(0), time_ns, salt)
+    journal_file = JournalFile(number, first_lsn, time_ns, len(header))
+    return Tail([journal_file], file, Lsn(first_lsn - 1), time_ns, salt)
 
 
 def _header(volume: str, salt: bytes, first_lsn: Lsn, time_ns: int) -> Fields:

@@ -7,13 +7,14 @@ file, or what the caller knows to have been durable tell the difference.
 
 import re
 from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from vexfs_fuse.errors import StoreDamaged, StoreTooNew
-from vexfs_fuse.storage.disk import Disk, File
+from vexfs_fuse.errors import NotFound, StoreDamaged, StoreTooNew
+from vexfs_fuse.storage.disk import Buffer, Disk, File
 from vexfs_fuse.storage.records import FILE_HEADER, Entry, RecordReader, last_synced, record_at
 from vexfs_fuse.units import Lsn
 
@@ -97,17 +98,58 @@ def unreadable_tail(disk: Disk, lsn: Lsn) -> Tail:
     """Return what stands for the end of a journal that cannot be opened, and that must reach to `lsn`.
 
     A journal of it tells no records but that it is damaged; none must be appended.
-
-    Raises
-    ------
-    StoreDamaged
-        There is no file.
     """
-    numbers = file_numbers(disk)
+    numbers = file_numbers(disk) if disk.exists(DIRECTORY) else []
     if not numbers:
-        raise StoreDamaged(f"{DIRECTORY}: there is no file")
+        return no_tail(lsn)
     file = disk.open(file_name(numbers[-1]))
     return Tail([JournalFile(numbers[-1], Lsn(lsn + 1), 0, file.size())], file, lsn, 0, b"")
+
+
+def no_tail(lsn: Lsn) -> Tail:
+    """Return what stands for the end of a journal that does not exist."""
+    return Tail([JournalFile(1, Lsn(lsn + 1), 0)], AbsentFile(), lsn, 0, b"")
+
+
+class AbsentFile:
+    """A file that is not there: empty, and not to be written."""
+
+    name = DIRECTORY
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Return nothing."""
+        return b""
+
+    def read_into(self, buffer: Buffer, offset: int, *, nowait: bool = False) -> int:
+        """Read nothing."""
+        return 0
+
+    def pwritev(self, buffers: Sequence[Buffer], offset: int) -> None:
+        """Refuse."""
+        raise NotFound(self.name)
+
+    def reserve(self, offset: int, size: int) -> None:
+        """Refuse."""
+        raise NotFound(self.name)
+
+    def datasync(self) -> None:
+        """Refuse."""
+        raise NotFound(self.name)
+
+    def truncate(self, size: int) -> None:
+        """Refuse."""
+        raise NotFound(self.name)
+
+    def punch(self, offset: int, size: int) -> None:
+        """Refuse."""
+        raise NotFound(self.name)
+
+    def size(self) -> int:
+        """Return that there is nothing."""
+        return 0
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def file_numbers(disk: Disk) -> list[int]:
@@ -116,10 +158,19 @@ def file_numbers(disk: Disk) -> list[int]:
     return sorted(int(match[1]) for match in matches if match)
 
 
+def journal_volumes(disk: Disk) -> Iterator[str]:
+    """Yield the volume that each file with a sound header belongs to."""
+    for number in file_numbers(disk) if disk.exists(DIRECTORY) else ():
+        with closing(disk.open(file_name(number))) as file:
+            found = header_of(file)
+        if found is not None:
+            yield found[0].body["volume"]
+
+
 def _header(disk: Disk, number: int, volume: str) -> tuple[JournalFile, bytes] | None:
     """Return what a file's first record tells, with the salt; None when it is not sound."""
     with closing(disk.open(file_name(number))) as file:
-        found = _header_record(file)
+        found = header_of(file)
         size = file.size()
     if found is None:
         return None
@@ -131,7 +182,8 @@ def _header(disk: Disk, number: int, volume: str) -> tuple[JournalFile, bytes] |
     return JournalFile(number, body["first_lsn"], found[0].time_ns, size), body["salt"]
 
 
-def _header_record(file: File) -> tuple[Entry, int] | None:
+def header_of(file: File) -> tuple[Entry, int] | None:
+    """Return a file's header and where it ends; None when it is not sound."""
     found = record_at(file.pread(_HEADER_BYTES_MAX, 0), 0)
     return found if found and found[0].kind == FILE_HEADER else None
 
@@ -144,7 +196,7 @@ def _has_mark(disk: Disk, number: int, salt: bytes | None) -> bool:
 def _cut(files: list[JournalFile], disk: Disk, salt: bytes, durable_at_least: Lsn) -> Tail:
     last = files[-1]
     file = disk.open(last.name, writable=True)
-    found = last_synced(file, salt) or _header_record(file)
+    found = last_synced(file, salt) or header_of(file)
     assert found is not None, "its header was read a moment ago"
     mark, proven = found
     reader = RecordReader(file, proven, mark.lsn)

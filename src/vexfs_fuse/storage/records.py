@@ -153,6 +153,22 @@ def last_synced(file: File, salt: bytes | None) -> tuple[Entry, int] | None:
     return None
 
 
+def next_synced(file: File, start: int, salt: bytes) -> tuple[Entry, int] | None:
+    """Return the first sound `Synced` mark with the salt that begins at `start` or behind.
+
+    With the position behind it, as `last_synced`.
+    """
+    while data := file.pread(_READ_BYTES + SYNCED_BYTES_MAX, start):
+        found = -1
+        while (found := data.find(_SYNCED_NEEDLE, found + 1)) >= 0:
+            mark = _synced_around(data, found, salt)
+            if mark is not None:
+                return mark[0], start + mark[1]
+        # A mark that lies across the border is whole in the next piece, which begins before it.
+        start += max(1, len(data) - SYNCED_BYTES_MAX)
+    return None
+
+
 def _synced_around(data: bytes, needle: int, salt: bytes | None) -> tuple[Entry, int] | None:
     for start in range(max(0, needle - _KIND_POSITION_MAX), needle):
         if data[start] == _ARRAY_OF_7:

@@ -6,7 +6,7 @@ hundred bytes.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
@@ -18,6 +18,9 @@ Row = tuple[Any, ...]
 
 TARGET: Final = 14
 """Place of the one column of a node that is not an integer."""
+
+CHILDREN: Final = 12
+"""Place of the number of names that a directory has."""
 
 _node_integers = struct.Struct("<15q").pack
 _dentry_integers = struct.Struct("<4q").pack
@@ -151,8 +154,8 @@ class Table(NamedTuple):
         """Whether the row's sum is right."""
         try:
             return bool(self.sum(row) == row[-1])
-        except (TypeError, ValueError, struct.error):
-            return False  # damage has changed the type of a column
+        except (TypeError, ValueError, IndexError, struct.error):
+            return False  # damage has changed the type of a column, or it is another table's
 
     def verify(self, row: Row) -> Row:
         """Return the row if its sum is right.
@@ -171,6 +174,22 @@ class Table(NamedTuple):
         key = ", ".join(repr(column) for column in row[: self.keys])
         return f"state row {self.name}[{key}]"
 
+
+def readings(rowid: int | None, values: Row) -> Iterator[Row]:
+    """Yield what a raw record can mean as a row, columns in the order of the tables.
+
+    SQLite keeps an integer primary key as the record's rowid; the second copy of a name has another
+    order.
+    """
+    yield values
+    if rowid is not None:
+        yield (rowid, *values[1:])
+    if len(values) == len(_LISTED):
+        yield tuple(values[place] for place in _LISTED)
+
+
+_LISTED: Final = (0, 2, 3, 1, 4, 5)
+"""Where the index `dentries_listed` has the columns of `dentries`."""
 
 META: Final = Table("meta", 1, _meta_sum)
 NODES: Final = Table("nodes", 1, _node_sum)

@@ -132,6 +132,13 @@ SELECT parent, name, ino, cookie, kind, sum FROM dentries WHERE parent = ? AND n
 SELECT_DENTRIES: Final = """
 SELECT parent, name, ino, cookie, kind, sum FROM dentries INDEXED BY dentries_listed
 WHERE parent = ? AND cookie > ? AND cookie <= ? ORDER BY cookie LIMIT ?"""
+RESCUE_DENTRIES: Final = tuple(
+    f"SELECT parent, name, ino, cookie, kind, sum FROM dentries INDEXED BY {copy}"
+    f" WHERE parent = ? ORDER BY {column} {direction}"
+    for copy, column in (("sqlite_autoindex_dentries_1", "name"), ("dentries_listed", "cookie"))
+    for direction in ("ASC", "DESC")
+)
+"""A directory's names from both their copies, and from both ends of each."""
 UPSERT_DENTRY: Final = "INSERT OR REPLACE INTO dentries VALUES (?, ?, ?, ?, ?, ?)"
 DELETE_DENTRY: Final = "DELETE FROM dentries WHERE parent = ? AND name = ?"
 

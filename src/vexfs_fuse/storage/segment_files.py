@@ -2,10 +2,13 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Final
 
 from vexfs_fuse.errors import CorruptData, NotFound
 from vexfs_fuse.storage.disk import Disk, File
+from vexfs_fuse.storage.frames import SEGMENT_HEADER_BYTES, volume_in_header
 from vexfs_fuse.units import Segment
 
 DIRECTORY: Final = "segments"
@@ -153,6 +156,15 @@ class SegmentFiles:
 def file_name(segment: Segment) -> str:
     """Return the name of a segment's file in the store."""
     return f"{DIRECTORY}/{segment}{_SUFFIX}"
+
+
+def segment_volumes(disk: Disk) -> Iterator[bytes]:
+    """Yield the volume, 16 bytes, that each segment with a sound header belongs to."""
+    for segment in _numbers(disk):
+        with closing(disk.open(file_name(segment))) as file:
+            volume = volume_in_header(file.pread(SEGMENT_HEADER_BYTES, 0), segment)
+        if volume is not None:
+            yield volume
 
 
 def _numbers(disk: Disk) -> list[Segment]:

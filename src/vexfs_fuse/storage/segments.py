@@ -13,8 +13,9 @@ import numpy as np
 
 from vexfs_fuse.errors import CorruptData, StoreFailed
 from vexfs_fuse.storage import frames
+from vexfs_fuse.storage.damage import DamageFound
 from vexfs_fuse.storage.disk import BLOCK_BYTES, Buffer, Disk
-from vexfs_fuse.storage.extent import Extent
+from vexfs_fuse.storage.extent import NOWHERE, Extent
 from vexfs_fuse.storage.segment_files import SegmentFiles, SegmentGone
 from vexfs_fuse.storage.segment_queue import (
     COPIED_BYTES,
@@ -65,7 +66,7 @@ class Statistics(NamedTuple):
 
 
 class Segments:
-    """All segment files of a volume.
+    """All segment files of a volume; `damage` is what reads have met.
 
     Reading may happen in any thread, dropping too; everything else belongs to the loop.
     """
@@ -90,6 +91,7 @@ class Segments:
         self._unsettled_bytes = 0  # of sealed batches
         self._frames_staged = self._bytes_staged = self._frames_copied = 0
         self._reads = self._bytes_read = self._mismatches = 0
+        self.damage = DamageFound()
 
     @classmethod
     def open(
@@ -285,6 +287,13 @@ class Segments:
                 sizes[segment] = self._files.size_bytes(segment)
         return [SegmentUse(n, self._live.get(n, 0), sizes[n]) for n in segments]
 
+    def missing(self) -> list[Segment]:
+        """Return the segments of which extents hold something, and that do not exist."""
+        existing = set(self._files.numbers())
+        return sorted(
+            n for n, size in self._live.items() if size and n not in existing and n != NOWHERE
+        )
+
     @property
     def reserved_bytes(self) -> int:
         """What the disk has promised beyond what is staged."""
@@ -350,20 +359,30 @@ class Segments:
         self._fill_from_file(target, extent, low, nowait)
         bad = frames.first_mismatch(target, extent.sums, unit)
         if bad is not None:
-            self._mismatches += 1
-            raise CorruptData(_place(extent, bad * CHECKSUM_BYTES))
+            raise self._mismatch(extent, bad * CHECKSUM_BYTES)
 
     def _fill_from_file(self, target: memoryview, extent: Extent, low: int, nowait: bool) -> None:
-        file = self._files.hold(extent.segment)
+        try:
+            file = self._files.hold(extent.segment)
+        except CorruptData as missing:
+            self.damage.note(str(missing))
+            raise
         try:
             count = file.read_into(target, extent.position + low, nowait=nowait)
         except StoreFailed as error:
+            self.damage.note(f"{_place(extent, low)}: {error}")
             raise CorruptData(_place(extent, low)) from error
         finally:
             self._files.release(extent.segment)
         if count < len(target):
-            self._mismatches += 1
-            raise CorruptData(_place(extent, low + count))
+            raise self._mismatch(extent, low + count)
+
+    def _mismatch(self, extent: Extent, at: int) -> CorruptData:
+        """Return what to raise for bytes that are not what was written, and take note of them."""
+        self._mismatches += 1
+        damage = CorruptData(f"{_place(extent, at)} does not match its checksum")
+        self.damage.note(str(damage))
+        return damage
 
 
 def _in_blocks(gap: int, prefix: bytes) -> Buffer:

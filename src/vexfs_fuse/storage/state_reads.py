@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from vexfs_fuse.storage import rows, schema
+from vexfs_fuse.storage.damage import DamageFound
 from vexfs_fuse.storage.database import Database
 from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.overlay import Directory, Entry, Overlay
@@ -112,7 +113,7 @@ class StateReads:
                     return entry
         if parent > self._committed_inode:
             return None
-        row = self._database.one(rows.DENTRIES, schema.SELECT_DENTRY, (parent, name))
+        row = self._database.dentry(parent, name)
         return None if row is None else row[2:5]
 
     def dentries_after(
@@ -120,12 +121,8 @@ class StateReads:
     ) -> list[tuple[bytes, int, int, int]]:
         """Return (name, inode, cookie, kind) of the next entries in the order of their cookies.
 
-        Names that come and go between two calls neither hide nor repeat the others.
-
-        Raises
-        ------
-        CorruptData
-            A row among them is damaged.
+        Names that come and go between two calls neither hide nor repeat the others.  Those that
+        damage hides are left out, and then `is_torn`.
         """
         layers = [
             layer.directories[parent] for layer in self._layers() if parent in layer.directories
@@ -149,8 +146,7 @@ class StateReads:
         found: list[tuple[bytes, int, int, int]] = []
         while len(found) < limit:
             asked = max(limit - len(found), PAGE_ROWS_MIN)
-            bounds = (cookie, self.applied, asked)
-            page = self._database.many(rows.DENTRIES, schema.SELECT_DENTRIES, parent, bounds)
+            page = self._database.listing(parent, cookie, self.applied, asked)
             for _, name, ino, at, kind, _ in page:
                 entry = _topmost(layers, name)
                 if entry is _MISSING:
@@ -161,6 +157,15 @@ class StateReads:
                 break
             cookie = page[-1][3]
         return found[:limit]
+
+    def is_torn(self, parent: Inode) -> bool:
+        """Whether damage that the last listing of this directory met hides some of its names."""
+        return self._database.is_torn(parent)
+
+    @property
+    def damage(self) -> DamageFound:
+        """The damage that reads have met."""
+        return self._database.damage
 
     def xattrs(self, ino: Inode) -> dict[bytes, bytes]:
         """Return an inode's extended attributes.
@@ -236,7 +241,7 @@ class StateReads:
     def space_vectors(self, space: int) -> Iterator[tuple[Inode, int, VectorRow]]:
         """Yield (inode, passage, vector) of all vectors in a space.
 
-        A damaged row is left out: `fsck` tells of it.
+        A damaged row is left out, and noted as damage that was met.
         """
         changed: dict[tuple[Inode, int], VectorRow | None] = {}
         for layer in reversed(self._layers()):
@@ -247,7 +252,9 @@ class StateReads:
         }
         for row in self._database.each(schema.SELECT_SPACE_VECTORS, (space,)):
             key = (row[0], row[2])
-            if key not in changed and row[0] not in gone and rows.VECTORS.holds(row):
+            if not rows.VECTORS.holds(row):
+                self.damage.note(f"{rows.VECTORS.describe(row)} does not match its checksum")
+            elif key not in changed and row[0] not in gone:
                 yield Inode(row[0]), row[2], rows.vector_of(row)
         for (ino, passage), vector in changed.items():
             if vector is not None and ino not in gone:

@@ -120,6 +120,25 @@ class Node:
         return stat.S_ISREG(self.mode)
 
 
+class Unreadable:
+    """What a listing shows of a name whose inode is damaged: its number and type; of the rest, nothing.
+
+    The kernel must keep none of it: who asks for more is told EIO.
+    """
+
+    timeout_s = 0.0
+    nlink = 1
+    uid = gid = rdev = size = stored = atime = mtime = ctime = 0
+    content = None
+
+    __slots__ = ("ino", "mode", "wire")
+
+    def __init__(self, entry: "Dentry") -> None:
+        self.ino = entry.ino
+        self.mode = entry.kind
+        self.wire: Any = None
+
+
 class Dentry(NamedTuple):
     """A name's entry: the inode, the cookie that orders readdir, and the file type (mode & S_IFMT)."""
 

@@ -50,6 +50,10 @@ class View(Protocol):
         """Return (inode, cookie, kind) of a name."""
         ...
 
+    def is_torn(self, parent: Inode) -> bool:
+        """Whether damage that the last listing of this directory met hides some of its names."""
+        ...
+
     def put_dentry(self, parent: Inode, name: bytes, value: tuple[int, int, int] | None) -> None:
         """Set or remove a name."""
         ...
@@ -150,7 +154,13 @@ class Tree:
         self.view.drop_node(node.ino)
 
     def entry(self, parent: Node, name: bytes) -> Dentry | None:
-        """Return the entry of a name in a directory, or None."""
+        """Return the entry of a name in a directory, or None.
+
+        Raises
+        ------
+        CorruptData
+            It is damaged, or may be one that damage hides.
+        """
         names = parent.names
         if names is not None:
             found = names.get(name)
@@ -163,26 +173,42 @@ class Tree:
             self._start_names(parent)
         names = parent.names
         assert names is not None
-        if not parent.complete and parent.children <= min(COMPLETE_MAX, self.names_max):
-            self._load_whole(parent)
+        is_small = not parent.complete and self.is_small(parent)
+        if is_small and self._load_whole(parent):
             return parent.names.get(name) if parent.names is not None else None
         row = self.view.dentry(parent.ino, name)
         if row is None:
+            if is_small:
+                raise self.torn(parent)
             return None
         found = Dentry(Inode(row[0]), Lsn(row[1]), row[2])
         names[name] = found
         self._count_names(1)
         return found
 
-    def _load_whole(self, parent: Node) -> None:
+    def is_small(self, parent: Node) -> bool:
+        """Whether a directory is held whole, unless damage hides some of its names."""
+        return parent.children <= min(COMPLETE_MAX, self.names_max)
+
+    def _load_whole(self, parent: Node) -> bool:
+        """Take all entries of a directory into memory; whether damage hides none of them."""
         rows = self.view.dentries_after(parent.ino, 0, parent.children + 1)
         if len(rows) != parent.children:
-            raise CorruptData(f"directory {parent.ino} has {len(rows)} of {parent.children} names")
+            return False
         parent.names = {
             name: Dentry(Inode(ino), Lsn(cookie), kind) for name, ino, cookie, kind in rows
         }
         parent.complete = True
         self._count_names(len(rows), keep=parent)
+        return True
+
+    def is_torn(self, parent: Node) -> bool:
+        """Whether damage that the last page of a listing met hides some of the names."""
+        return self.view.is_torn(parent.ino)
+
+    def torn(self, parent: Node) -> CorruptData:
+        """Return what to raise for a directory some of whose names cannot be read."""
+        return CorruptData(f"directory {parent.ino} has names that cannot be read")
 
     def entries_after(self, parent: Node, cookie: int, limit: int) -> list[tuple[bytes, Dentry]]:
         """Return the next entries of a directory in the order of their cookies."""
@@ -190,26 +216,39 @@ class Tree:
         return [(name, Dentry(Inode(ino), Lsn(at), kind)) for name, ino, at, kind in rows]
 
     def listing(self, parent: Node) -> list[tuple[bytes, Dentry]] | None:
-        """Return all entries in the order of their cookies, or None when they are too many to hold."""
+        """Return all entries in the order of their cookies.
+
+        None when they are too many to hold, or damage hides some of them: they go by pages then.
+        """
         if not parent.complete:
-            if parent.children > min(COMPLETE_MAX, self.names_max):
+            if not self.is_small(parent):
                 return None
             if parent.names is None:
                 self._start_names(parent)
-            self._load_whole(parent)
+            if not parent.complete and not self._load_whole(parent):
+                return None
         names = parent.names
         return list(names.items()) if names is not None else None
 
     def each_entry(self, parent: Node) -> Iterator[tuple[bytes, Dentry]]:
-        """Yield all entries of a directory in the order of their cookies, a page at a time."""
+        """Yield all entries of a directory in the order of their cookies, a page at a time.
+
+        Raises
+        ------
+        CorruptData
+            After the last, when damage hides some.
+        """
         listing = self.listing(parent)
         if listing is not None:
             yield from listing
             return
-        cookie = 0
+        cookie, is_torn = 0, self.is_small(parent)
         while page := self.entries_after(parent, cookie, PAGE_ENTRIES):
+            is_torn = is_torn or self.is_torn(parent)
             yield from page
             cookie = page[-1][1].cookie
+        if is_torn:
+            raise self.torn(parent)
 
     def set_entry(self, parent: Node, name: bytes, entry: Dentry) -> None:
         """Give a name an entry; a name that has one keeps its place in the order of `listing`."""

@@ -4,7 +4,8 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any, Final
 
-from vexfs_fuse.tree.node import Dentry
+from vexfs_fuse.errors import CorruptData
+from vexfs_fuse.tree.node import Dentry, Node, Unreadable
 from vexfs_fuse.tree.tree import Tree
 from vexfs_fuse.vfs.handles import OpenDirectory
 
@@ -24,7 +25,13 @@ class Directories:
         self._tree = tree
 
     def entries(self, directory: OpenDirectory, cookie: int) -> Iterator[tuple[bytes, Any, int]]:
-        """Yield (name, entry, cookie of the next) from `cookie` on, 0 being the start."""
+        """Yield (name, entry, cookie of the next) from `cookie` on, 0 being the start.
+
+        Raises
+        ------
+        CorruptData
+            When all that can be read has been told, and damage hides more.
+        """
         node = directory.node
         if node.nlink == 0:
             return
@@ -34,16 +41,27 @@ class Directories:
             yield b"..", self._tree.node(node.parent), DOTDOT_COOKIE
         if cookie < FIRST_COOKIE:
             self._rewind(directory)
+        told = cookie < DOTDOT_COOKIE
         for name, entry in self._named_after(directory, cookie - FIRST_COOKIE):
             current = self._tree.entry(node, name) if directory.whole else entry
             if current is not None and current.cookie == entry.cookie:
-                yield name, self._tree.named(current), entry.cookie + FIRST_COOKIE
+                told = True
+                yield name, self._shown(current), entry.cookie + FIRST_COOKIE
+        if directory.is_torn and not told:  # an error would take back what was told beside it
+            raise self._tree.torn(node)
+
+    def _shown(self, entry: Dentry) -> Node | Unreadable:
+        try:
+            return self._tree.named(entry)
+        except CorruptData:
+            return Unreadable(entry)
 
     def _rewind(self, directory: OpenDirectory) -> None:
         listing = self._tree.listing(directory.node)
         directory.whole = listing is not None
         directory.entries = listing or []
         directory.cookies = [entry.cookie for _, entry in directory.entries]
+        directory.is_torn = listing is None and self._tree.is_small(directory.node)
 
     def _named_after(self, directory: OpenDirectory, cookie: int) -> Iterator[tuple[bytes, Dentry]]:
         for page in self._pages_after(directory, cookie):
@@ -60,6 +78,7 @@ class Directories:
             return
         while True:
             page = self._tree.entries_after(directory.node, max(cookie, 0), PAGE_ENTRIES)
+            directory.is_torn = directory.is_torn or self._tree.is_torn(directory.node)
             yield page
             if len(page) < PAGE_ENTRIES:
                 return

@@ -23,13 +23,14 @@ class OpenFile:
 class OpenDirectory:
     """A directory that somebody reads: its entries, or a page of them, since the last rewind."""
 
-    __slots__ = ("cookies", "entries", "node", "whole")
+    __slots__ = ("cookies", "entries", "is_torn", "node", "whole")
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.entries: list[tuple[bytes, Dentry]] = []
         self.cookies: list[int] = []
         self.whole = False
+        self.is_torn = False  # damage has hidden names since the last rewind
 
 
 class Handles:

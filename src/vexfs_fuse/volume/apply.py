@@ -15,7 +15,7 @@ from vexfs_fuse.storage.state import State
 from vexfs_fuse.tree import acl
 from vexfs_fuse.tree.node import Dentry, Node
 from vexfs_fuse.tree.tree import Tree
-from vexfs_fuse.units import Inode, Lsn
+from vexfs_fuse.units import Inode, Lsn, Segment
 from vexfs_fuse.volume import changes
 from vexfs_fuse.volume.catalogue import Catalogue
 from vexfs_fuse.volume.contents import Contents
@@ -24,6 +24,8 @@ from vexfs_fuse.volume.vectors import Vectors
 CAPABILITY = b"security.capability"
 TYPE_MASK = 0o170000
 NO_PARENT = Inode(0)
+LOST_SEGMENTS = "lost_segments"
+"""Where the state view keeps which segments a repair has taken for lost."""
 
 
 class Applier:
@@ -55,7 +57,7 @@ class Applier:
             changes.Purged: self._purged,
             changes.Mounted: self._nothing,
             changes.Unmounted: self._nothing,
-            changes.Repaired: self._nothing,
+            changes.Repaired: self._repaired,
             **dict(self.vectors.table()),
         }
 
@@ -272,6 +274,16 @@ class Applier:
         for name in list(self.tree.xattrs(node)):
             self.view.put_xattr(ino, name, None)
         self.tree.remove(node)
+
+    def _repaired(self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.Repaired) -> None:
+        if change.lost:
+            lost = sorted(self.lost_segments() | set(change.lost))
+            self.view.put_meta(LOST_SEGMENTS, b" ".join(b"%d" % segment for segment in lost))
+
+    def lost_segments(self) -> set[Segment]:
+        """Return the segments that a repair has taken for lost; reading what they held is an error."""
+        held = self.view.get_meta(LOST_SEGMENTS)
+        return {Segment(int(word)) for word in held.split()} if isinstance(held, bytes) else set()
 
     def _changes(self, node: Node, time_ns: int) -> None:
         """Every change of an inode moves its ctime and outdates the shell's answer."""

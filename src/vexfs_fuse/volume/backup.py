@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from vexfs_fuse.errors import NotFound
-from vexfs_fuse.volume.opening import IDENTITY, STATE
+from vexfs_fuse.volume.identity import IDENTITY
+from vexfs_fuse.volume.opening import STATE
 
 Progress = Callable[[int], None]
 """Called with the bytes copied so far."""

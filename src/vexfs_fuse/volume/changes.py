@@ -230,9 +230,10 @@ class Unmounted(NamedTuple):
 
 
 class Repaired(NamedTuple):
-    """`vexfs fsck --repair` changed the state; `problems` is what it found."""
+    """`vexfs fsck --repair` changed the state; `problems` is what it found, `lost` which segments are."""
 
-    problems: list[str]
+    problems: Sequence[str]
+    lost: Sequence[int] = ()
 
 
 Change = (

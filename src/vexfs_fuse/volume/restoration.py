@@ -14,7 +14,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from vexfs_fuse.errors import Exists, StoreDamaged
 from vexfs_fuse.volume.backup import COPIED, MEMBER, Progress
-from vexfs_fuse.volume.opening import IDENTITY
+from vexfs_fuse.volume.identity import IDENTITY
 
 DRAFT: Final = ".restoring"
 """Where a store is until it is whole; one that a power cut left there is removed by the next attempt."""

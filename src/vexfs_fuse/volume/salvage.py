@@ -12,15 +12,33 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from vexfs_fuse.storage import rows, schema
+from vexfs_fuse.storage import page_scan, rows, schema
+from vexfs_fuse.storage.database import SQLITE_ERRORS, rescued_rows
+from vexfs_fuse.storage.extent import NOWHERE, Extent
 from vexfs_fuse.storage.rows import Row, Table
 from vexfs_fuse.storage.state import State
-from vexfs_fuse.units import ROOT, Lsn, Segment
+from vexfs_fuse.units import MIB, ROOT, Lsn, Segment
 
 LOST: Final = b"lost+found"
 
 _INO, _MODE, _NLINK, _SIZE, _STORED, _CHILDREN, _PARENT, _XATTRS = 0, 1, 4, 5, 6, 12, 13, 15
 _DIRECTORY: Final = stat.S_IFDIR | 0o700
+
+VALUE_BYTES: Final = 4
+"""Bytes of one number in a vector."""
+
+LOST_EXTENT_BYTES: Final = 16 * MIB
+"""The most that one extent stands for whose contents are lost; more where they would be too many."""
+LOST_EXTENTS_MAX: Final = 4_096
+
+_SECOND_COPY: Final = [
+    (
+        "SELECT parent, name, ino, cookie, kind, sum FROM dentries INDEXED BY dentries_listed"
+        f" ORDER BY parent {end}, cookie {end}",
+        (),
+    )
+    for end in ("ASC", "DESC")
+]
 
 _KEPT: Final[tuple[tuple[Table, str], ...]] = (
     (rows.META, "key"),
@@ -42,36 +60,61 @@ def salvage(damaged: Path, sound: Path, applied: Lsn) -> list[str]:
     with closing(sqlite3.connect(f"{damaged.as_uri()}?mode=ro", uri=True)) as source:
         source.text_factory = bytes
         tables = {table.name: _sound_rows(source, table, order) for table, order in _KEPT}
-    names = _Names(tables["nodes"], tables["dentries"], done)
+        tables["dentries"] |= rescued_rows(source, rows.DENTRIES, _SECOND_COPY)
+        is_whole = _has_sound_structure(source)
+    if not is_whole:
+        _add_rows_from_pages(damaged, tables)
+    names = _Names(tables["nodes"], tables["dentries"], _last_inode(tables), done)
     names.repair()
     _repair_contents(names.nodes, tables, done)
+    _repair_spaces(tables, done)
+    _drop_torn_passages(tables["vectors"], done)
     _write(sound, names, tables, applied)
     return done
 
 
 def _sound_rows(source: sqlite3.Connection, table: Table, order: str) -> dict[Row, Row]:
     """Return the rows that match their checksums, by key; read from both ends of a broken table."""
-    found: dict[Row, Row] = {}
-    for direction in ("ASC", "DESC"):
-        sql = f"SELECT * FROM {table.name} ORDER BY {order.format(direction)} {direction}"
-        try:
-            for row in source.execute(sql):
+    sql = f"SELECT * FROM {table.name} ORDER BY {order} "
+    return rescued_rows(source, table, [(sql.format(end) + end, ()) for end in ("ASC", "DESC")])
+
+
+def _has_sound_structure(source: sqlite3.Connection) -> bool:
+    try:
+        return source.execute("PRAGMA quick_check(1)").fetchall() == [(b"ok",)]
+    except SQLITE_ERRORS:
+        return False
+
+
+def _add_rows_from_pages(damaged: Path, tables: dict[str, dict[Row, Row]]) -> None:
+    """Take in the sound rows that no query finds, because the tree above their pages is broken."""
+    for record in page_scan.records(damaged):
+        for row in rows.readings(record.rowid, record.values):
+            for table, _ in _KEPT:
                 if table.holds(row):
-                    found[row[: table.keys]] = row
-        except sqlite3.DatabaseError:
-            continue
-        break
-    return found
+                    tables[table.name].setdefault(row[: table.keys], row)
+
+
+def _last_inode(tables: dict[str, dict[Row, Row]]) -> int:
+    """Return the highest inode number that anything names: those of lost inodes are not given again."""
+    named = [key[0] for part in ("nodes", "xattrs", "extents", "vectors") for key in tables[part]]
+    named += [row[2] for row in tables["dentries"].values()]
+    kept = tables["meta"].get((b"last_inode",))
+    highest: int = max([int(ROOT), *named, int(kept[1]) if kept is not None else 0])
+    return highest
 
 
 class _Names:
     """Inodes and names, and the rules that hold between them."""
 
-    def __init__(self, nodes: dict[Row, Row], dentries: dict[Row, Row], done: list[str]) -> None:
+    def __init__(
+        self, nodes: dict[Row, Row], dentries: dict[Row, Row], last_inode: int, done: list[str]
+    ) -> None:
         self.nodes: dict[int, list[int]] = {row[_INO]: list(row[:-1]) for row in nodes.values()}
         self.entries: dict[tuple[int, bytes], tuple[int, int, int]] = {
             row[:2]: row[2:5] for row in dentries.values()
         }
+        self._last_inode = last_inode  # the highest number that may have been given
         self._done = done
 
     def repair(self) -> None:
@@ -147,7 +190,7 @@ class _Names:
         there = self.entries.get((ROOT, LOST))
         if there is not None and self._is_directory(there[0]):
             return there[0]
-        ino = max(self.nodes) + 1
+        ino = self._last_inode = self._last_inode + 1
         self.nodes[ino] = self._directory_row(ino, ROOT)
         name = LOST if there is None else LOST + b"-%d" % ino
         self.entries[ROOT, name] = (ino, 0, stat.S_IFDIR)
@@ -198,14 +241,22 @@ def _repair_contents(
         done.append(f"dropped an overlapping extent of inode {key[0]} at {key[1]}")
     for part in ("xattrs", "vectors"):
         tables[part] = {key: row for key, row in tables[part].items() if key[0] in nodes}
-    _drop_torn_passages(tables["vectors"], done)
+    _mark_lost_contents(nodes, tables, done)
     stored: Counter[int] = Counter()
     for row in extents.values():
         stored[row[0]] += row[2]
     attributes = Counter(key[0] for key in tables["xattrs"])
     for ino, node in nodes.items():
-        if (node[_STORED], node[_XATTRS]) != (stored[ino], attributes[ino]):
-            done.append(f"counted the contents and attributes of inode {ino}")
+        if node[_STORED] != stored[ino]:
+            done.append(f"counted the contents of inode {ino}")
+        if node[_XATTRS] > attributes[ino]:
+            lost = node[_XATTRS] - attributes[ino]
+            done.append(
+                f"lost {lost} extended attributes of inode {ino}; its group may not use it now"
+            )
+            node[
+                _MODE
+            ] &= ~stat.S_IRWXG  # one may have been the access list whose mask these bits are
         node[_STORED], node[_XATTRS] = stored[ino], attributes[ino]
 
 
@@ -219,6 +270,65 @@ def _drop_torn_passages(vectors: dict[Row, Row], done: list[str]) -> None:
             for passage in found:
                 del vectors[ino, space, passage]
             done.append(f"dropped the vectors of inode {ino} in space {space}: some were lost")
+
+
+def _mark_lost_contents(
+    nodes: dict[int, list[int]], tables: dict[str, dict[Row, Row]], done: list[str]
+) -> None:
+    """Where extents are lost, put others that cannot be read: a hole would read as zeros."""
+    held: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for row in tables["extents"].values():
+        held[row[0]].append((row[1], row[1] + row[2]))
+    lost = {
+        ino: node
+        for ino, node in nodes.items()
+        if node[_STORED] > sum(end - start for start, end in held[ino])
+    }
+    for ino, node in lost.items():
+        done.append(
+            f"lost contents of inode {ino}: reading the places where they may have been is EIO"
+        )
+        for start, end in _gaps(sorted(held[ino]), node[_SIZE]):
+            piece = max(LOST_EXTENT_BYTES, -(-(end - start) // LOST_EXTENTS_MAX))
+            for offset in range(start, end, piece):
+                length = min(piece, end - offset)
+                extent = Extent(offset, length, NOWHERE, 0, 0, length, b"")
+                tables["extents"][ino, offset] = rows.pack_extent(ino, extent)
+
+
+def _gaps(held: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
+    """Yield start and end of what lies between extents, up to the file's size."""
+    reached = 0
+    for start, end in held:
+        if start > reached:
+            yield reached, start
+        reached = end
+    if size > reached:
+        yield reached, size
+
+
+def _repair_spaces(tables: dict[str, dict[Row, Row]], done: list[str]) -> None:
+    """Make a space for vectors whose own is lost, and keep the vectors that fit theirs."""
+    spaces = {row[0]: rows.SpaceRow(*row[:5]) for row in tables["spaces"].values()}
+    lengths: dict[int, Counter[int]] = defaultdict(Counter)
+    for row in tables["vectors"].values():
+        lengths[row[1]][len(row[6])] += 1
+    for number in sorted(lengths.keys() - spaces.keys()):
+        dim = lengths[number].most_common(1)[0][0] // VALUE_BYTES
+        space = rows.SpaceRow(number, b"recovered-%d" % number, dim, b"cosine", b"")
+        spaces[number] = space
+        tables["spaces"][(number,)] = rows.pack_space(space)
+        done.append(f"made the space recovered-{number} for {lengths[number].total()} vectors")
+    fitting = {
+        key: row
+        for key, row in tables["vectors"].items()
+        if len(row[6]) == VALUE_BYTES * spaces[row[1]].dim
+    }
+    done += [
+        f"dropped a vector of inode {key[0]}, which does not fit its space"
+        for key in tables["vectors"].keys() - fitting.keys()
+    ]
+    tables["vectors"] = fitting
 
 
 def _fits(row: Row, nodes: dict[int, list[int]]) -> bool:

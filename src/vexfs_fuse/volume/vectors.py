@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from vexfs_fuse.errors import CorruptData
 from vexfs_fuse.storage.disk import Disk
 from vexfs_fuse.storage.rows import SpaceRow, VectorRow
 from vexfs_fuse.storage.state import State
@@ -98,8 +99,17 @@ class Vectors:
         return any(ino in space for space in self.spaces.values())
 
     def names_of(self, ino: Inode) -> list[str]:
-        """Return the names of the spaces in which an inode has a vector."""
-        return [name for name, space in self.spaces.items() if ino in space]
+        """Return the names of the spaces in which an inode has a vector.
+
+        Raises
+        ------
+        CorruptData
+            A row of the inode is damaged, which may be that of another vector.
+        """
+        found = [name for name, space in self.spaces.items() if ino in space]
+        if not found:
+            self._require_none(ino)
+        return found
 
     def set_by_user(self, ino: Inode) -> list[str]:
         """Return the names of the spaces in which a user gave an inode a vector."""
@@ -107,9 +117,16 @@ class Vectors:
         return [name for name, row in found if row is not None and row.origin == USER]
 
     def stored(self, ino: Inode, name: str) -> VectorRow | None:
-        """Return an inode's vector as the view has it, or None."""
+        """Return an inode's vector as the view has it, or None.
+
+        Raises
+        ------
+        CorruptData
+            As `names_of`.
+        """
         number = self.numbers.get(name)
         if number is None or ino not in self.spaces[name]:
+            self._require_none(ino, name)
             return None
         return self._view.vector(ino, number, WHOLE)
 
@@ -129,6 +146,17 @@ class Vectors:
         """Return the numbers of an inode's vectors in a space, ascending; 0 is the whole."""
         rows = self.spaces[name].rows
         return [int(rows.passages[row]) for row in rows.of(ino)]
+
+    def _require_none(self, ino: Inode, name: str | None = None) -> None:
+        """Make sure that an inode has no vector that damage keeps from being found.
+
+        What spaces know comes from an index without checksums; it costs a look into the rows.
+        """
+        if not self.spaces:
+            return
+        for number, _ in self._view.vectors(ino):
+            if name is None or self._names.get(number) == name:
+                raise CorruptData(f"inode {ino} has a vector that cannot be found")
 
     def statistics(self) -> list[dict[str, Any]]:
         """Return what there is to say about each space, the same columns for all."""

@@ -19,13 +19,14 @@ from vexfs_fuse.storage.segments import Segments
 from vexfs_fuse.storage.state import State
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.tree.tree import Tree
-from vexfs_fuse.units import NAME_BYTES_MAX, NS_PER_S, ROOT, Inode, Lsn
+from vexfs_fuse.units import NAME_BYTES_MAX, NS_PER_S, ROOT, Inode, Lsn, Segment
 from vexfs_fuse.volume.apply import Applier
 from vexfs_fuse.volume.attributes import AttributeChanges
 from vexfs_fuse.volume.batch import Batch
 from vexfs_fuse.volume.changes import Unmounted
 from vexfs_fuse.volume.compaction import Compactor
 from vexfs_fuse.volume.contents import Contents
+from vexfs_fuse.volume.damaged import Damage
 from vexfs_fuse.volume.files import Files
 from vexfs_fuse.volume.namespace import Namespace
 from vexfs_fuse.volume.room import Room, fitting
@@ -113,6 +114,7 @@ class Volume:
             self.applier.vectors, disk, self.writer, self.room, lambda: self.durable_lsn
         )
         self.orphans = self.applier.orphans
+        self.damaged: list[Damage] = []  # found when it was opened
         self.on_close: list[Callable[[], None]] = []
         self.compactor = Compactor(self)
         self._committing: Any = None  # the state commit under way, None between two
@@ -155,6 +157,10 @@ class Volume:
         """Turn the volume read-only, for good."""
         if self.writer.refusal is None:
             self.writer.refusal = reason
+
+    def missing_segments(self) -> list[Segment]:
+        """Return the segments that hold contents of files and are not there."""
+        return self.segments.missing()
 
     def _fail(self, reason: str) -> None:
         self.refuse_changes(reason)
@@ -405,6 +411,11 @@ class Volume:
             "logged_lsn": self.logged_lsn,
             "durable_lsn": self.durable_lsn,
             "state_lsn": self.view.applied,
+            "damage": {
+                "rows": self.view.damage.count,
+                "contents": self.segments.damage.count,
+                "last": self.view.damage.last or self.segments.damage.last,
+            },
             "inodes": counts.inodes,
             "journal": self.journal.statistics._asdict(),
             "segments": {
