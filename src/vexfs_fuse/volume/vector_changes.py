@@ -41,6 +41,9 @@ SPACE: Final = b"space"
 COMPANIONS: Final = (b"dim", SPACE, b"model", b"origin", b"stale")
 """Attributes that can be read where there is a vector; `.SPACE` may follow as with `vector`."""
 
+REINDEX: Final = PREFIX + b"reindex"
+"""Set on the root directory, to KIND or KIND:NAME, it has what is derived made anew."""
+
 ORIGINS: Final = (b"user", b"auto")
 MODEL_BYTES_MAX: Final = 255
 _SPACE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -55,6 +58,7 @@ class VectorChanges:
         self._now_s = writer.clock.monotonic_s
         self._files = files
         self.aside = PutAside()
+        self.reindexes: dict[str, Callable[[str | None], None]] = {}  # by kind: what does it
         self.told: dict[bytes, Callable[[Inode], Any]] = {}  # further attributes, told by others
 
     def tell(self, node: Node, name: bytes) -> Any:
@@ -126,6 +130,9 @@ class VectorChanges:
             There is another space of this name.
         NoSpace, ReadOnly
         """
+        if node.ino == ROOT and name == REINDEX:
+            self._reindex_as_told(node, value, who)
+            return
         what, space_name = _split_settable(node, name)
         if node.ino == ROOT and what == SPACE:
             self._create_as_told(space_name, value, who)
@@ -154,6 +161,15 @@ class VectorChanges:
             model,
         ):
             self.create_space(name, dim, metric, model, who)
+
+    def _reindex_as_told(self, node: Node, value: bytes, who: Caller) -> None:
+        if who.uid not in {0, node.uid}:
+            raise AccessDenied("only the owner of the root directory has indexes made anew")
+        kind, colon, name = value.decode("utf-8", "replace").partition(":")
+        reindex = self.reindexes.get(kind)
+        if reindex is None:
+            raise InvalidArgument(f"there is no index of {kind}; of {', '.join(self.reindexes)}")
+        reindex(name if colon else None)
 
     def remove(self, node: Node, name: bytes, who: Caller) -> None:
         """Remove a vector.

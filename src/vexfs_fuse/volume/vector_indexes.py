@@ -143,6 +143,42 @@ class VectorIndexes:
             if name in (None, each):
                 space.reindex()
 
+    def rebuild(self, name: str | None, progress: Callable[[int, int], None]) -> None:
+        """Make the files of one space, or of all, anew from the state view; blocks, nobody may be served.
+
+        Parameters
+        ----------
+        progress
+            Called with (vectors in graphs, vectors in all).
+
+        Raises
+        ------
+        NotFound
+            There is no such space.
+        ReadOnly
+            The volume takes no changes.
+        """
+        if name is not None and name not in self._vectors.spaces:
+            raise NotFound(f"space {name}")
+        self._writer.admit(is_freeing=True)
+        names = [name] if name is not None else list(self._vectors.spaces)
+        remove(self._disk, [directory_of(self._vectors.numbers[each]) for each in names])
+        spaces = [self._vectors.spaces[each] for each in names]
+        total = sum(map(len, spaces))
+        while any(each in self._vectors.loadings for each in names):
+            _work_off(self.load())
+        for each, space in zip(names, spaces, strict=True):
+            while (pending := self._due(each, space, lambda: True)) is not None:
+                self._stepped(each, space, pending, pending.work())
+                left = sum(other.statistics()["waiting"] for other in spaces)
+                progress(total - left, total)
+
+
+def _work_off(steps: Iterator[Pending[Any] | None]) -> None:
+    for step in steps:
+        if step is not None:
+            step.resume(step.work())
+
 
 def damage(disk: Disk) -> list[str]:
     """Return a sentence for each derived file that is not what it was."""

@@ -113,6 +113,7 @@ class Volume:
         self.indexes = VectorIndexes(
             self.applier.vectors, disk, self.writer, self.room, lambda: self.durable_lsn
         )
+        self.vectors.reindexes["vectors"] = self.indexes.reindex
         self.orphans = self.applier.orphans
         self.damaged: list[Damage] = []  # found when it was opened
         self.on_close: list[Callable[[], None]] = []
