@@ -17,6 +17,7 @@ from vexfs_fuse.tree.node import Node
 from vexfs_fuse.tree.permissions import EXECUTE, READ, may
 from vexfs_fuse.tree.tree import Tree
 from vexfs_fuse.units import ROOT, Inode
+from vexfs_fuse.volume.change_log import ChangeLog
 
 GROW: Final = 1 << 14
 """Columns grow by so many entries at a time."""
@@ -57,6 +58,8 @@ class Catalogue:
         self.slots: dict[Inode, int] = {}
         self.names: list[bytes] = []
         self.generation = 0  # grows with everything that may alter a search
+        self.epoch = 0  # grows when directories move, or let others in than before
+        self.looked_at = ChangeLog()  # slots
         self._changed: set[Inode] = set()
         self._free: list[int] = []  # slots of inodes that have gone
         self._directories: dict[Inode, int] = {}
@@ -124,6 +127,7 @@ class Catalogue:
         self._verdicts.clear()
         self._prefixes.clear()
         self.generation += 1
+        self.epoch += 1
 
     @property
     def is_behind(self) -> bool:
@@ -138,6 +142,7 @@ class Catalogue:
 
     def _look_at(self, ino: Inode) -> None:
         slot = self.slots[ino]
+        self.looked_at.append(slot)
         try:
             node = self.tree.node(ino)
         except NotFound:

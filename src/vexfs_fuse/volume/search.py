@@ -19,6 +19,7 @@ from vexfs_fuse.vectors.hits import Hits
 from vexfs_fuse.vectors.space import Space
 from vexfs_fuse.volume.by_names import ByNames
 from vexfs_fuse.volume.catalogue import MANY_NAMES, Bools, Catalogue, Identity, Place, Slots
+from vexfs_fuse.volume.change_log import ChangeLog
 from vexfs_fuse.volume.files import Files
 from vexfs_fuse.volume.filters import Filters
 from vexfs_fuse.volume.hits import Hit, Outcome
@@ -32,10 +33,10 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 MASKS_MAX: Final = 16
 """Answers to "which rows may be found" that are kept, a byte a row each."""
 
-STEP_FILES: Final = 64
+STEP_FILES: Final = 128
 """Files between two looks at the clock."""
 
-Stamp = tuple[int, int, Space]
+_NO_ROWS: Final = np.zeros(0, np.int64)
 
 
 class Target(NamedTuple):
@@ -70,7 +71,7 @@ class Search:
         self._dirty = dirty
         self._filters = Filters(catalogue.tree, get_xattr, size_times)
         self._row_slots: dict[str, _RowSlots] = {}
-        self._masks: OrderedDict[Any, tuple[Stamp, Bools]] = OrderedDict()
+        self._masks: OrderedDict[Any, _Known] = OrderedDict()
         self.by_names = ByNames(catalogue, self._filters).find
 
     @property
@@ -189,25 +190,49 @@ class Search:
         if loading is not None and loading.space is space:
             yield from loading.steps()
         self._note_dirty(query)
-        slots = yield from self._slots_of(space)
-        stamp = self._stamp(space)
         key = (space.name, scope, who, query._replace(k=0, min_score=None, like=None, vec=None))
-        known = self._masks.get(key)
-        if known is None or known[0] != stamp:
-            rows = space.rows
-            inos = rows.inos[: rows.limit].copy()
-            mask = self._mask(slots, query, scope, who) & rows.live[: rows.limit]
-            yield from self._pass_words(mask, slots, query)
-            if self._stamp(space) != stamp:  # others have had their turn
-                return _as_of_now(mask, inos, space)
-            self._masks[key] = known = (stamp, mask)
+        while True:
+            slots = yield from self._slots_of(space)
+            row_slots = self._row_slots[space.name]
+            known = self._masks.get(key)
+            place = _Place(
+                row_slots, self._catalogue.epoch, self._catalogue.looked_at.end, row_slots.given.end
+            )
+            changed = None if known is None else self._changed(known.place, place, slots)
+            if known is not None and changed is not None and not len(changed):
+                break
+            mask: Bools = np.zeros(space.rows.limit, np.bool_)
+            if known is None or changed is None:
+                changed = np.arange(len(mask))
+            else:
+                mask[: len(known.mask)] = known.mask
+            found = self._mask(slots[changed], query, scope, who)
+            yield from self._pass_words(found, slots[changed], query)
+            mask[changed] = found
+            self._masks[key] = _Known(place, mask)
         self._masks.move_to_end(key)
         while len(self._masks) > MASKS_MAX:
             self._masks.popitem(last=False)
-        return known[1]
+        live: Bools = known.mask & space.rows.live[: space.rows.limit]
+        return live
 
-    def _stamp(self, space: Space) -> Stamp:
-        return self._catalogue.generation, space.generation, space
+    def _changed(self, before: "_Place", now: "_Place", slots: Slots) -> Slots | None:
+        """Return the rows that must be looked at again; None: all of them."""
+        catalogue = self._catalogue
+        if before.row_slots is not now.row_slots or before.epoch != now.epoch:
+            return None
+        looked_at = catalogue.looked_at.since(before.looked_at)
+        given = now.row_slots.given.since(before.given)
+        if looked_at is None or given is None:
+            return None
+        if not looked_at and not given:
+            return _NO_ROWS
+        outdated = np.zeros(len(catalogue.names), np.bool_)
+        outdated[looked_at] = True
+        rows = outdated[slots]
+        rows[given] = True
+        found: Slots = np.flatnonzero(rows)
+        return found
 
     def _slots_of(self, space: Space) -> Generator[None, None, Slots]:
         """Return the catalogue's slot of each row, all of them up to date."""
@@ -245,16 +270,19 @@ class Search:
 
     def _pass_words(self, mask: Bools, slots: Slots, query: Query) -> Generator[None, None, None]:
         """Take out of a mask what does not pass the filters that columns cannot answer."""
-        if not (query.names or query.words or query.has or query.without or query.xattrs):
+        passes = self._filters.for_words(query)
+        if passes is None:
             return
         catalogue = self._catalogue
-        for seen, at in enumerate(np.flatnonzero(mask).tolist(), 1):
-            if seen % STEP_FILES == 0:
-                yield
-            slot = int(slots[at])
-            if not catalogue.special[slot] & MANY_NAMES:
-                ino = Inode(int(catalogue.inode[slot]))
-                mask[at] = self._filters.passes_words(catalogue.names[slot], ino, query)
+        positions = np.flatnonzero(mask & (catalogue.special[slots] & MANY_NAMES == 0))
+        for start in range(0, len(positions), STEP_FILES):
+            some = positions[start : start + STEP_FILES]
+            at = slots[some]
+            names, inos = catalogue.names, catalogue.inode[at].tolist()
+            mask[some] = [
+                passes(names[slot], Inode(ino)) for slot, ino in zip(at.tolist(), inos, strict=True)
+            ]
+            yield
 
     def _hits(
         self, found: Hits, query: Query, scope: Inode, who: Identity, space: str
@@ -309,6 +337,22 @@ class Search:
         return from_raw(row.value)
 
 
+class _Place(NamedTuple):
+    """How far changes were followed."""
+
+    row_slots: "_RowSlots"
+    epoch: int
+    looked_at: int
+    given: int
+
+
+class _Known(NamedTuple):
+    """Which rows stand for files that may be found, as of some place; whether they are live is another matter."""
+
+    place: _Place
+    mask: Bools  # not to be changed: searches under way look at it
+
+
 class _RowSlots:
     """The catalogue's slot of each row of a space; a row may come to stand for another inode."""
 
@@ -318,6 +362,7 @@ class _RowSlots:
         self._inos: Slots = np.zeros(0, np.int64)
         self._slots: Slots = np.zeros(0, np.int64)
         self._given = 0  # of the rows, when they were looked at
+        self.given = ChangeLog()  # rows
 
     @property
     def is_behind(self) -> bool:
@@ -335,6 +380,7 @@ class _RowSlots:
             ino = int(rows.inos[row])
             self._slots[row] = self._catalogue.slot(Inode(ino))
             self._inos[row] = ino
+            self.given.append(row)
             yield
         self._given = given
 
@@ -359,14 +405,6 @@ def _without(found: Hits, ino: Inode | None) -> Hits:
         scores=found.scores[kept],
         distances=found.distances[kept],
     )
-
-
-def _as_of_now(mask: Bools, inos: Slots, space: Space) -> Bools:
-    """Return a mask that was begun a while ago, without rows that stand for other inodes since."""
-    rows = space.rows
-    longer: Bools = np.zeros(rows.limit, np.bool_)
-    longer[: len(mask)] = mask & (rows.inos[: len(mask)] == inos)
-    return longer & rows.live[: rows.limit]
 
 
 def _longer(array: Slots, length: int) -> Slots:
