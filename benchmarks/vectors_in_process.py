@@ -17,12 +17,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import hnswlib
 import numpy as np
 
 from benchmarks import report
+from benchmarks.collection import DATA, Collection, load, part_of
 from benchmarks.commandline import end_on_sigterm, progress
 from benchmarks.machine import BusinessMeter, machine
 from vexfs_fuse.pending import Pending
@@ -41,15 +42,6 @@ SEARCH_MAX_US: Final = 400.0
 SHARES: Final = (0.001, 0.01, 0.1, 0.5)
 
 _BURST: Final = 50
-_DATA: Final = Path(__file__).parents[2] / "shared/data"
-
-
-class Collection(NamedTuple):
-    """Vectors, queries, and the positions of each query's nearest, nearest first."""
-
-    base: Any
-    queries: Any
-    truth: Any
 
 
 def main() -> None:
@@ -60,7 +52,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="vexfs-vectors-", dir=arguments.work) as work:
         described = machine(Path(work))
         found = {
-            name: _measured(_collection(arguments.data / name), arguments.quick, Path(work) / name)
+            name: _measured(load(arguments.data / name), arguments.quick, Path(work) / name)
             for name in arguments.collections.split(",")
         }
     settings = {"k": K, "quick": arguments.quick, "ingested_per_second": INGESTED_PER_S}
@@ -100,23 +92,16 @@ def _sentence(figures: dict[str, Any]) -> str:
 def _arguments() -> argparse.Namespace:
     made = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     made.add_argument("--quick", action="store_true", help="fewer vectors and queries")
-    made.add_argument("--data", type=Path, default=_DATA, help="where the collections lie")
+    made.add_argument("--data", type=Path, default=DATA, help="where the collections lie")
     made.add_argument("--collections", default="wordnet50k,glove100k", help="comma-separated")
     made.add_argument("--work", type=Path, help="where shards are kept: a directory on a disk")
     made.add_argument("--json", type=Path, help="write everything measured to this file")
     return made.parse_args()
 
 
-def _collection(folder: Path) -> Collection:
-    base, queries = (
-        np.load(folder / f"{name}_f16.npy").astype(np.float32) for name in ("base", "queries")
-    )
-    return Collection(base, queries, np.load(folder / "gt_cosine_top100.npy"))
-
-
 def _measured(real: Collection, quick: bool, work: Path) -> dict[str, Any]:
     if quick:
-        real = _part_of(real, 10_000, 200)
+        real = part_of(real, 10_000, 200)
     work.mkdir()
     figures: dict[str, Any] = {"vectors": len(real.base), "dimensions": real.base.shape[1]}
     searches: dict[str, Any] = {}
@@ -143,12 +128,6 @@ def _measured(real: Collection, quick: bool, work: Path) -> dict[str, Any]:
     figures["ingested_per_second"] = _ingested(real, searches)
     _floor(real, searches)
     return {**figures, "searches": searches}
-
-
-def _part_of(real: Collection, vectors: int, queries: int) -> Collection:
-    base, asked = real.base[:vectors], real.queries[:queries]
-    unit = base / np.linalg.norm(base, axis=1, keepdims=True)
-    return Collection(base, asked, np.argsort(-(asked @ unit.T), axis=1)[:, :100])
 
 
 def _space(real: Collection) -> Space:

@@ -528,6 +528,8 @@ MEASURED: Final = (
     Measured("journal_append", "scripts/bench journal", "Records a second"),
     Measured("scale", "scripts/bench scale", "From a thousand files to a million"),
     Measured("everyday", "scripts/bench everyday", "A source tree"),
+    Measured("search", "scripts/bench search", "Searching through the mount"),
+    Measured("search_peers", "scripts/bench search-peers", "Vector databases, asked the same"),
     Measured("embedding", "scripts/bench embedding", "Vectors of text"),
     Measured("extraction", "scripts/bench extraction", "Text of files"),
     Measured("contents", "python -m benchmarks.contents", "Contents, without the kernel"),
