@@ -30,6 +30,8 @@ class Space(NamedTuple):
 class Entry:
     """One inode: attributes, and whatever its type holds."""
 
+    timeout_s = 3_600.0
+
     __slots__ = (
         "atime", "content", "ctime", "data", "gid", "ino", "mode", "mtime", "names", "nlink",
         "parent", "rdev", "size", "stored", "target", "uid", "wire", "xattrs",

@@ -100,10 +100,11 @@ class Wires:
         )
 
     def listed_plus(self, name: bytes, entry: Any, next_cookie: int) -> bytes:
-        """Return one entry of a directory, with attributes."""
+        """Return one entry of a directory, with attributes; one that is damaged has no time to be kept."""
         ino = entry.ino
         attr = self._attr(entry)
-        valid = self._valid if not self._is_virtual(ino) else _virtual_validity(entry)
+        is_kept = entry.timeout_s and not self._is_virtual(ino)
+        valid = self._valid if is_kept else _virtual_validity(entry)
         size = len(name)
         kind = entry.mode >> TYPE_SHIFT
         head = DIRENTRY_PLUS.pack(ino, 0, *valid, attr, ino, next_cookie, size, kind)
