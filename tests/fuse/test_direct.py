@@ -117,6 +117,23 @@ def test_attributes_say_how_long_they_are_valid(kernel: Kernel) -> None:
     assert (error, struct.unpack_from("=QI", body)) == (0, (1, 500_000_000))
 
 
+def test_what_cannot_be_read_is_kept_for_no_time(kernel: Kernel, vfs: MemoryVfs) -> None:
+    entry = vfs.getattr(1)
+    entry.timeout_s = 0.0
+    vfs.lookup = lambda *request: entry  # type: ignore[method-assign]
+    _, body = kernel.ask(wire.LOOKUP, 1, b"name\0") or (0, b"")
+    assert struct.unpack_from("=QQQQII", body) == (1, 0, 0, 0, 0, 0)
+    _, body = kernel.ask(wire.GETATTR, 1, bytes(16)) or (0, b"")
+    assert struct.unpack_from("=QI", body) == (0, 0)
+
+
+def test_contents_of_no_known_kind_are_an_error_for_who_asks(
+    kernel: Kernel, vfs: MemoryVfs
+) -> None:
+    vfs.read = lambda *request: [1, 2]  # type: ignore[method-assign]
+    assert kernel.ask(wire.READ, 1, bytes(40)) == (errno.EIO, b"")
+
+
 def test_who_creates_brings_a_umask(kernel: Kernel, vfs: MemoryVfs) -> None:
     seen: Any = []
     vfs.mkdir = lambda *request: seen.append(request[-1]) or vfs.getattr(1)  # type: ignore[method-assign]

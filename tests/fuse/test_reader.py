@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trio
 
 from tests.support.memory_mount import MemoryMount
 from tests.support.memory_vfs import SLOW_S
@@ -164,6 +166,48 @@ def test_requests_that_vanish_before_they_are_read_are_passed_over() -> None:
             assert not is_there(mount.path / f"absent{n}")
         (mount.path / "file").write_bytes(b"contents")
         assert (mount.path / "file").read_bytes() == b"contents"
+
+
+class Counting:
+    """Answers nothing, and counts."""
+
+    is_full = False
+
+    def __init__(self) -> None:
+        self.buffers = [bytearray(16)]
+        self.answered = 0
+
+    def serve(self, device: int, nursery: trio.Nursery) -> Callable[[int], None]:
+        return self.answer
+
+    def answer(self, size: int) -> None:
+        self.answered += 1
+
+
+async def test_requests_have_their_share_beside_a_task_that_is_always_due() -> None:
+    kernel, device = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    device.setblocking(False)
+    for _ in range(100):
+        kernel.send(b"request")
+    runner, watch, direct = await reader._runner(), reader._Watch(), Counting()
+    assert runner is not None
+    trio.lowlevel.add_instrument(watch)
+    answering = reader._Answering(runner, watch.due, direct)  # type: ignore[arg-type]
+
+    async def serve() -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await answering.serve(device.fileno())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        for _ in range(200):
+            await trio.lowlevel.checkpoint()
+        answered = direct.answered
+        answering.notify_closing(device.fileno())
+    trio.lowlevel.remove_instrument(watch)
+    kernel.close()
+    device.close()
+    assert answered == 100
 
 
 async def test_only_a_vanished_request_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

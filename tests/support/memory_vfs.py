@@ -34,7 +34,7 @@ class Entry:
 
     __slots__ = (
         "atime", "content", "ctime", "data", "gid", "ino", "mode", "mtime", "names", "nlink",
-        "parent", "rdev", "size", "stored", "target", "uid", "wire", "xattrs",
+        "parent", "rdev", "size", "stored", "target", "timeout_s", "uid", "wire", "xattrs",
     )  # fmt: skip
 
     def __init__(self, ino: int, mode: int, uid: int, gid: int, parent: int = 0) -> None:
@@ -52,6 +52,7 @@ class Entry:
         self.data = bytearray()
         self.content: Any = None
         self.wire: Any = None
+        self.timeout_s = 3600.0
 
 
 class MemoryVfs:

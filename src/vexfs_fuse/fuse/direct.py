@@ -216,9 +216,20 @@ def _send(device: int, reply: bytes | tuple[bytes, Any]) -> None:
             os.write(device, reply)
         else:
             os.writev(device, reply)
+    except (OSError, TypeError) as failure:
+        if getattr(failure, "errno", None) in {errno.ENOENT, errno.ENODEV, errno.ECONNABORTED}:
+            return
+        _log.error("the kernel takes no answer: %s", failure)
+        head = reply if isinstance(reply, bytes) else reply[0]
+        _give_up(device, OUT.unpack_from(head)[2])
+
+
+def _give_up(device: int, unique: int) -> None:
+    """Answer EIO, so that nobody waits for ever."""
+    try:
+        os.write(device, OUT.pack(OUT.size, -errno.EIO, unique))
     except OSError as failure:
-        if failure.errno not in {errno.ENOENT, errno.ENODEV, errno.ECONNABORTED}:
-            _log.error("the kernel takes no answer: %s", failure)
+        _log.error("nor that it failed: %s", failure)
 
 
 _LATER: Final = object()

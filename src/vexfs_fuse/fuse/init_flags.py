@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from vexfs_fuse.errors import MountFailed
+from vexfs_fuse.fuse.protocol import WRITE_BYTES_MAX
 
 # linux/fuse.h, FUSE_INIT
 DONT_MASK: Final = 1 << 6
@@ -39,7 +40,7 @@ REQUEST_BYTES_MAX: Final = 64 * 1024
 _IN_HEADER: Final = 40
 _OUT_HEADER: Final = struct.Struct("<IiQ")  # len, error, unique
 _INIT_IN: Final = struct.Struct("<IIII")  # major, minor, max_readahead, flags
-_INIT_OUT: Final = struct.Struct("<IIIIHH")  # as before, max_background, congestion_threshold
+_INIT_OUT: Final = struct.Struct("<IIIIHHI")  # as before, max_background, congestion, max_write
 _READAHEAD_BYTES: Final = 1 << 20
 
 
@@ -108,11 +109,19 @@ class InitRelay:
 
     def _edit(self, reply: bytearray) -> None:
         at = _OUT_HEADER.size
-        major, minor, _, flags, _, _ = _INIT_OUT.unpack_from(reply, at)
+        major, minor, _, flags, _, _, max_write = _INIT_OUT.unpack_from(reply, at)
         flags = (flags & ~self._wishes.remove) | (self._wishes.add & self._offered)
         in_flight = BACKGROUND_REQUESTS_MAX
         _INIT_OUT.pack_into(
-            reply, at, major, minor, _READAHEAD_BYTES, flags, in_flight, in_flight * 3 // 4
+            reply,
+            at,
+            major,
+            minor,
+            _READAHEAD_BYTES,
+            flags,
+            in_flight,
+            in_flight * 3 // 4,
+            min(max_write, WRITE_BYTES_MAX),
         )
         self.granted = flags
 

@@ -49,7 +49,8 @@ FOPEN_DIRECT_IO: Final = 1
 FOPEN_KEEP_CACHE: Final = 2
 FSYNC_FDATASYNC: Final = 1
 
-REQUEST_BYTES_MAX: Final = (1 << 20) + 4096
+WRITE_BYTES_MAX: Final = 1 << 20
+REQUEST_BYTES_MAX: Final = WRITE_BYTES_MAX + 4096
 """The longest request: a write of a mebibyte.  The kernel hands out nothing to a smaller buffer."""
 
 # fuse_in_header: len, opcode, unique, nodeid, uid, gid, pid, total_extlen and padding

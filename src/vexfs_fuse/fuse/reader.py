@@ -366,7 +366,8 @@ class _Answering:
         """Answer until the end; a closure of local names, as in `_Hybrid`.
 
         A request that is there is read without asking epoll for it, as long as that goes well:
-        with one client it never does, with several mostly.
+        with one client it never does, with several mostly.  After each pass of trio requests have their
+        `share`, so that tasks that are always due cannot keep them waiting.
         """
         poller = select.epoll()
         poller.register(self._runner.epoll_fd, select.EPOLLIN)
@@ -378,17 +379,19 @@ class _Answering:
         checkpoint = trio.lowlevel.checkpoint
         readv = os.readv
         never = float("inf")
-        count = unasked = 0
+        count = unasked = share = 0
         while not self._closing:
             count += 1
-            if due or count >= FAIR_REQUESTS:
-                count = 0
+            if (due and not share) or count >= FAIR_REQUESTS:
+                count, share = 0, UNASKED_MAX
                 await checkpoint()
                 continue
             if direct.is_full:
                 await direct.room()
                 continue
-            if not unasked or not count % UNASKED_MAX:
+            if due:
+                share -= 1
+            elif not unasked or not count % UNASKED_MAX:
                 deadline = next_deadline()
                 if deadline == never:
                     ready = poll(None, 2)
@@ -397,6 +400,7 @@ class _Answering:
                     ready = poll(wait_s, 2) if wait_s > 0 else []
                 if len(ready) != 1 or ready[0][0] != device:
                     # Trio has work, and there may be a request besides: look again after its pass.
+                    share = UNASKED_MAX
                     await checkpoint()
                     continue
             try:
@@ -406,7 +410,7 @@ class _Answering:
                     break
                 if failure.errno not in _WITHDRAWALS:
                     raise
-                unasked = 0
+                unasked = share = 0
                 continue
             answer(size)
             unasked = unasked + 1 if unasked else int(count % PROBE_EVERY == 0)

@@ -248,7 +248,7 @@ class Requests:
         return self._vfs.read(handle, offset, size)
 
     def _contents(self, unique: int, data: bytes | memoryview) -> Answer:
-        size = len(data)
+        size = memoryview(data).nbytes
         self._recorder.bytes_read += size
         return OUT.pack(OUT.size + size, 0, unique), data
 

@@ -27,7 +27,7 @@ class Wires:
     """Encodes answers about entries, from `entry.wire` when nothing has changed since.
 
     The kernel may keep attributes of real entries for `attr_timeout_s` and their names for
-    `entry_timeout_s`, those of virtual ones for their own `timeout_s`.
+    `entry_timeout_s`, those of virtual ones, and of what cannot be read, for their own `timeout_s`.
     """
 
     def __init__(self, vfs: Any, *, attr_timeout_s: float, entry_timeout_s: float) -> None:
@@ -42,7 +42,7 @@ class Wires:
         """Answer GETATTR and SETATTR."""
         attr = self._attr(entry)
         valid = self._attr_valid
-        if self._is_virtual(entry.ino):
+        if self._is_virtual(entry.ino) or not entry.timeout_s:
             valid = _seconds_ns(entry.timeout_s)
         return ATTR_REPLY.pack(ATTR_REPLY.size, 0, unique, *valid, attr)
 
@@ -50,8 +50,9 @@ class Wires:
         """Answer what finds or makes a name."""
         attr = self._attr(entry)
         ino = entry.ino
-        valid = self._valid if not self._is_virtual(ino) else _virtual_validity(entry)
-        return ENTRY_REPLY.pack(ENTRY_REPLY.size, 0, unique, ino, 0, *valid, attr)
+        return ENTRY_REPLY.pack(
+            ENTRY_REPLY.size, 0, unique, ino, 0, *self._validity_of(entry), attr
+        )
 
     def absent(self, unique: int) -> bytes:
         """Answer LOOKUP with an absence that the kernel may keep."""
@@ -64,7 +65,7 @@ class Wires:
         """
         ino = entry.ino
         if self._is_virtual(ino):
-            valid, attr = _virtual_validity(entry), ATTR.unpack(self._attr(entry))
+            valid, attr = _own_validity(entry), ATTR.unpack(self._attr(entry))
             head = (CREATE_REPLY.size, 0, unique, ino, 0)
             return CREATE_REPLY.pack(*head, *valid, *attr, handle, FOPEN_KEEP_CACHE)
         now_s, now_ns = divmod(entry.ctime, NS_PER_S)
@@ -103,12 +104,16 @@ class Wires:
         """Return one entry of a directory, with attributes; one that is damaged has no time to be kept."""
         ino = entry.ino
         attr = self._attr(entry)
-        is_kept = entry.timeout_s and not self._is_virtual(ino)
-        valid = self._valid if is_kept else _virtual_validity(entry)
+        valid = self._validity_of(entry)
         size = len(name)
         kind = entry.mode >> TYPE_SHIFT
         head = DIRENTRY_PLUS.pack(ino, 0, *valid, attr, ino, next_cookie, size, kind)
         return head + name + _PADDING[-size % DIRENTRY_ALIGNMENT]
+
+    def _validity_of(self, entry: Any) -> tuple[int, int, int, int]:
+        if self._is_virtual(entry.ino) or not entry.timeout_s:
+            return _own_validity(entry)
+        return self._valid
 
     def _attr(self, entry: Any) -> bytes:
         if entry.content is None:
@@ -163,6 +168,6 @@ def _validity(entry: tuple[int, int], attr: tuple[int, int]) -> tuple[int, int, 
     return entry[0], attr[0], entry[1], attr[1]
 
 
-def _virtual_validity(entry: Any) -> tuple[int, int, int, int]:
+def _own_validity(entry: Any) -> tuple[int, int, int, int]:
     valid = _seconds_ns(entry.timeout_s)
     return _validity(valid, valid)
