@@ -19,7 +19,8 @@ from vexfs_fuse.vfs.search.grammar import parse
 from vexfs_fuse.volume.catalogue import Identity
 from vexfs_fuse.volume.changes import PassagesSet
 from vexfs_fuse.volume.hits import Outcome
-from vexfs_fuse.volume.text_search import SPACE, TextSearch
+from vexfs_fuse.volume.text_search import TextSearch
+from vexfs_fuse.volume.vectors import TEXT_SPACE
 from vexfs_fuse.volume.writer import SYSTEM, Actor
 
 MEANINGS = (
@@ -79,7 +80,7 @@ class Texts:
             lambda: self.progress,
         )
         if model:
-            self.volume.vectors.create_space(SPACE, 5, "cosine", MODEL, ROOT_USER)
+            self.volume.vectors.create_space(TEXT_SPACE, 5, "cosine", MODEL, ROOT_USER)
         self.asking = Asking(self.volume, lambda uid, name: b"", lambda *_: None)
 
     def directory(self, name: bytes, mode: int = 0o755) -> Inode:
@@ -92,10 +93,10 @@ class Texts:
         lines = [Passage(at, at * 10, at * 10 + 9, text) for at, text in enumerate(passages, 1)]
         self.index.put(ino, name, repr((name, passages)).encode(), "", lines)
         self.index.commit()
-        if passages and SPACE in self.volume.applier.vectors.numbers:
+        if passages and TEXT_SPACE in self.volume.applier.vectors.numbers:
             values = [embedded(text) for text in (" ".join(passages), *passages)]
             kept = values if len(passages) > 1 else values[:1]
-            number = self.volume.applier.vectors.numbers[SPACE]
+            number = self.volume.applier.vectors.numbers[TEXT_SPACE]
             change = PassagesSet(number, None, tuple(value.tobytes() for value in kept), 0)
             self.volume.writer.commit(ino, change, SYSTEM)
         return ino

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.stores import ROOT_USER, Mounted, SimulatedStore
 from tests.support.vectors import raw
-from vexfs_fuse.errors import NoAttribute
+from vexfs_fuse.errors import InvalidArgument, NoAttribute
 from vexfs_fuse.storage.rows import VectorRow
 from vexfs_fuse.units import ROOT, Inode
 from vexfs_fuse.vectors.space import Space
@@ -199,3 +199,13 @@ def test_the_check_finds_passages_that_do_not_belong_together(volume: Volume) ->
     found = check(volume.mounted.volume)
     assert any("do not belong together: 2 of them, the last 2" in problem for problem in found)
     view.put_vector(volume.file, volume.number, 1, row)
+
+
+def test_nobody_makes_the_space_of_texts_by_setting_a_vector() -> None:
+    mounted = SimulatedStore().open()
+    ino = mounted.vfs.mknod(ROOT, b"file", stat.S_IFREG | 0o644, 0, ROOT_USER).ino
+    with pytest.raises(InvalidArgument):
+        mounted.vfs.setxattr(ino, ATTRIBUTE, b"1 2 3", ROOT_USER)
+    assert mounted.volume.applier.vectors.spaces == {}
+    assert check(mounted.volume) == []
+    mounted.close()

@@ -32,6 +32,8 @@ def search(
     answer = asking.answer(query, segments, scope.ino, _asker(), raw)
     while isinstance(answer, Pending):
         answer = answer.resume(answer.work())
+    if answer.plan == "names" and (query.words or query.has):
+        answer = answer._replace(fallback="what files say is searched where the store is mounted")
     results = asking.results(query, segments, scope.ino, answer)
     return [json.loads(line) for line in results.jsonl().splitlines()]
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from vexfs_fuse.cli import mounted
 from vexfs_fuse.cli.command import Command
 from vexfs_fuse.cli.options import add_store
-from vexfs_fuse.errors import InvalidArgument, ModelMissing, NoAttribute, VexfsError
+from vexfs_fuse.errors import InvalidArgument, ModelMissing, NoAttribute, ReadOnly, VexfsError
 
 FILTERS: Final = (
     ("ext", "EXT", "extensions: md or md,txt"),
@@ -127,7 +127,8 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
 def _segments(fields: dict[str, Any]) -> Iterator[bytes]:
     for key, value in fields.items():
         for each in value if isinstance(value, list) else [value]:
-            yield f"{key}={each}".encode().replace(b"%", b"%25")
+            segment = os.fsencode(f"{key}={each}").replace(b"%", b"%25")
+            yield segment.replace(b"@", b"%40") if key == "like" else segment
 
 
 def _through_mount(wanted: Wanted, arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -149,8 +150,13 @@ def _through_mount(wanted: Wanted, arguments: argparse.Namespace) -> list[dict[s
 
 
 def _asked(directory: Path, fields: dict[str, Any]) -> list[dict[str, Any]]:
-    """Write a query into `.search/.new`, and read the answer."""
-    descriptor = os.open(directory / ".search/.new", os.O_RDWR | os.O_CLOEXEC)
+    """Write a query into `.search/.new`, and read the answer; where nothing can be written, look it up."""
+    try:
+        descriptor = os.open(directory / ".search/.new", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != ReadOnly.errno or "vector" in fields:
+            raise
+        return _looked_up(directory, fields)
     try:
         with open(descriptor, "r+b", buffering=0, closefd=False) as query:
             data = memoryview(json.dumps(fields).encode())
@@ -159,6 +165,14 @@ def _asked(directory: Path, fields: dict[str, Any]) -> list[dict[str, Any]]:
             return [json.loads(line) for line in query.readall().splitlines()]
     finally:
         os.close(descriptor)
+
+
+def _looked_up(directory: Path, fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the answer to a query as a path, which has room for 255 bytes a field."""
+    names = [segment.replace(b"/", b"%2F") for segment in _segments(fields)]
+    path = os.path.join(os.fsencode(directory), b".search", *names, b".results.jsonl")
+    with open(path, "rb") as results:
+        return [json.loads(line) for line in results]
 
 
 def _vector(arguments: argparse.Namespace, directory: Path) -> list[float]:
@@ -203,7 +217,7 @@ def _beside_mount(wanted: Wanted, arguments: argparse.Namespace) -> list[dict[st
 def _tell_of(header: dict[str, Any]) -> None:
     """Say on standard error what the answer lacks."""
     if header["fallback"] is not None:
-        how = "meaning" if header["mode"] == "vector" else "words"
+        how = {"vector": "meaning", "text": "words"}.get(header["mode"], "names")
         print(f"vexfs: searched by {how} only: {header['fallback']}", file=sys.stderr)
     pending = (header["indexing"] or {}).get("pending")
     if pending:
@@ -211,9 +225,11 @@ def _tell_of(header: dict[str, Any]) -> None:
 
 
 def _lines(hits: list[dict[str, Any]], directory: str, *, excerpts: bool) -> Iterator[str]:
+    from vexfs_fuse.vfs.search.results import one_line
+
     for hit in hits:
         stale = "  (stale)" if hit["stale"] else ""
-        path = os.path.normpath(os.path.join(directory, hit["path"]))
+        path = one_line(os.path.normpath(os.path.join(directory, hit["path"])))
         yield f"{hit['rank']:>4}  {hit['score']:8.4f}  {path}{stale}"
         if excerpts and hit.get("excerpt"):
             yield f"{hit['line']:>14}  {hit['excerpt']}"

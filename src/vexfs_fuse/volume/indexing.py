@@ -15,12 +15,9 @@ from vexfs_fuse.text.ignore import FILE_NAME as IGNORE_FILE
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import MIB, NS_PER_S, ROOT, Inode
 from vexfs_fuse.volume.changes import PassagesSet, VectorRemoved
-from vexfs_fuse.volume.vectors import AUTO, WHOLE
+from vexfs_fuse.volume.vectors import AUTO, TEXT_SPACE, WHOLE
 from vexfs_fuse.volume.volume import Volume
 from vexfs_fuse.volume.writer import SYSTEM
-
-SPACE: Final = "text"
-"""The vector space that belongs to the indexer's embedder."""
 
 READ_BYTES_MAX: Final = MIB
 """The most that one `read` returns."""
@@ -64,15 +61,13 @@ class Indexing:
         ------
         NoSpace, ReadOnly
         """
-        space = self._vectors.spaces.get(SPACE)
+        space = self._vectors.spaces.get(TEXT_SPACE)
         if space is None:
-            space = self._volume.vectors.create_space(SPACE, dim, "cosine", model, SYSTEM)
+            space = self._volume.vectors.create_space(TEXT_SPACE, dim, "cosine", model, SYSTEM)
         if space.model != model:
-            return (
-                f"space {SPACE} has vectors of {space.model or 'nobody knows what'}, not of {model}"
-            )
+            return f"space {TEXT_SPACE} has vectors of {space.model or 'nobody knows what'}, not of {model}"
         if space.dimensions != dim:
-            return f"space {SPACE} has {space.dimensions} dimensions, the model {dim}"
+            return f"space {TEXT_SPACE} has {space.dimensions} dimensions, the model {dim}"
         return None
 
     def look(self, inos: Sequence[Inode], *, settle: bool = False) -> list[Look | None]:
@@ -101,7 +96,7 @@ class Indexing:
         writers = self._writers(ino)
         if settle or not writers:
             self._flush(node)
-        row = self._vectors.stored(ino, SPACE)
+        row = self._vectors.stored(ino, TEXT_SPACE)
         holds = Holds.NOTHING
         if row is not None:
             holds = (
@@ -117,7 +112,7 @@ class Indexing:
             writers,
             max(0.0, (self._volume.clock.now_ns() - ctime) / NS_PER_S),
             holds,
-            0 if row is None else len(self._vectors.passages(ino, SPACE)),
+            0 if row is None else len(self._vectors.passages(ino, TEXT_SPACE)),
         )
 
     def _named(self, ino: Inode) -> Node | None:
@@ -208,12 +203,12 @@ class Indexing:
         refusal = self._refusal(ino, stamp)
         if refusal is not None:
             return refusal
-        space = self._vectors.spaces.get(SPACE)
+        space = self._vectors.spaces.get(TEXT_SPACE)
         if space is None or any(len(value) != 4 * space.dimensions for value in values):
-            raise InvalidArgument(f"these are no vectors for space {SPACE}")
+            raise InvalidArgument(f"these are no vectors for space {TEXT_SPACE}")
         self._volume.writer.admit()
         content = self._files.content_sum(self._tree.node(ino))
-        change = PassagesSet(self._vectors.numbers[SPACE], content, list(values), first)
+        change = PassagesSet(self._vectors.numbers[TEXT_SPACE], content, list(values), first)
         self._volume.writer.commit(ino, change, SYSTEM)
         return Outcome.SET
 
@@ -227,7 +222,7 @@ class Indexing:
         NoSpace, ReadOnly
         """
         other = self._named(source)
-        row = None if other is None else self._vectors.stored(source, SPACE)
+        row = None if other is None else self._vectors.stored(source, TEXT_SPACE)
         if (
             other is None
             or row is None
@@ -236,9 +231,9 @@ class Indexing:
             or self._stamp(other) != source_stamp
         ):
             return Outcome.ABSENT, 0
-        passages = self._vectors.passages(source, SPACE)
+        passages = self._vectors.passages(source, TEXT_SPACE)
         wanted = passages[first : first + VALUES_MAX]
-        number = self._vectors.numbers[SPACE]
+        number = self._vectors.numbers[TEXT_SPACE]
         rows = [self._volume.view.vector(source, number, passage) for passage in wanted]
         values = [row.value for row in rows if row is not None]
         outcome = self.set_passages(ino, stamp, values, first)
@@ -249,7 +244,7 @@ class Indexing:
         node = self._named(ino)
         if node is None or not node.is_file or not stamp or self._stamp(node) != stamp:
             return Outcome.CHANGED
-        row = self._vectors.stored(ino, SPACE)
+        row = self._vectors.stored(ino, TEXT_SPACE)
         return Outcome.KEPT if row is not None and row.origin != AUTO else None
 
     def drop_passages(self, ino: Inode) -> None:
@@ -259,10 +254,10 @@ class Indexing:
         ------
         NoSpace, ReadOnly
         """
-        row = self._vectors.stored(ino, SPACE)
+        row = self._vectors.stored(ino, TEXT_SPACE)
         if row is not None and row.origin == AUTO:
             self._volume.writer.admit(is_freeing=True)
-            change = VectorRemoved(self._vectors.numbers[SPACE])
+            change = VectorRemoved(self._vectors.numbers[TEXT_SPACE])
             self._volume.writer.commit(ino, change, SYSTEM)
 
 

@@ -31,11 +31,8 @@ from vexfs_fuse.volume.hits import Hit, Outcome, Part, Scores
 from vexfs_fuse.volume.query import Query
 from vexfs_fuse.volume.search import Near, Search, Target
 from vexfs_fuse.volume.slices import in_slices, then
-from vexfs_fuse.volume.vectors import Vectors
+from vexfs_fuse.volume.vectors import TEXT_SPACE, Vectors
 from vexfs_fuse.volume.word_filter import ANY_WORDS, Longs, WordFilter
-
-SPACE: Final = "text"
-"""The vector space of the files' texts."""
 
 DEPTH: Final = 300
 """Files that are nearest, among which meaning ranks."""
@@ -132,8 +129,8 @@ class TextSearch:
         ------
         InvalidArgument, ModelMissing, NoAttribute
         """
-        if query.space not in {None, SPACE}:
-            raise InvalidArgument(f"words are searched for in space {SPACE}")
+        if query.space not in {None, TEXT_SPACE}:
+            raise InvalidArgument(f"words are searched for in space {TEXT_SPACE}")
         self._way(query)
 
     def word_filter(
@@ -186,22 +183,24 @@ class TextSearch:
         hindrance = self._hindrance()
         alone = query.mode in {"vector", "exact"}
         if hindrance is None:
-            return "vector" if alone else "hybrid", None, self._vectors.spaces[SPACE]
+            return "vector" if alone else "hybrid", None, self._vectors.spaces[TEXT_SPACE]
         if alone:
             raise hindrance
         return "text", str(hindrance), None
 
     def _hindrance(self) -> VexfsError | None:
         """Return why there is no searching by meaning; None: there is."""
-        space = self._vectors.spaces.get(SPACE)
+        space = self._vectors.spaces.get(TEXT_SPACE)
         questions = self._questions
         if questions is None or not questions.is_available:
             return ModelMissing()
         if space is None or not len(space):
-            return NoAttribute(f"no vectors in space {SPACE} yet")
+            return NoAttribute(f"no vectors in space {TEXT_SPACE} yet")
         model = questions.fingerprint
         if model is not None and model != space.model:
-            return NoAttribute(f"the vectors in space {SPACE} are of {space.model}, not of {model}")
+            return NoAttribute(
+                f"the vectors in space {TEXT_SPACE} are of {space.model}, not of {model}"
+            )
         return None
 
     def _settled(self, asked: Asked, read: Read) -> tuple[Asked, Read]:
@@ -215,7 +214,7 @@ class TextSearch:
                     raise hindrance
                 asked = asked._replace(mode="text", fallback=str(hindrance), space=None)
             else:
-                asked = asked._replace(space=self._vectors.spaces[SPACE])
+                asked = asked._replace(space=self._vectors.spaces[TEXT_SPACE])
         if read.damage is not None:
             if asked.space is None:
                 raise CorruptData(read.damage)
@@ -276,7 +275,9 @@ class TextSearch:
         space, query = asked.space, asked.query
         assert space is not None
         if len(read.vector) != space.dimensions:
-            raise EmbedderFailed(f"{len(read.vector)} dimensions, and space {SPACE} has others")
+            raise EmbedderFailed(
+                f"{len(read.vector)} dimensions, and space {TEXT_SPACE} has others"
+            )
         target = Target(read.vector, space, None)
 
         def rank(near: Near) -> Any:
@@ -315,7 +316,7 @@ class TextSearch:
             return Outcome(
                 hits,
                 "text" if near is None else near.found.plan,
-                None if space is None else SPACE,
+                None if space is None else TEXT_SPACE,
                 "" if space is None else space.model,
                 None if near is None else near.found.ef,
                 candidates,
@@ -371,7 +372,7 @@ class TextSearch:
                 break
             distance = None if vector != vector else 1.0 - vector
             found = self._search.hit(
-                Inode(ino), score, distance, query, asked.scope, asked.who, SPACE
+                Inode(ino), score, distance, query, asked.scope, asked.who, TEXT_SPACE
             )
             if found is not None:
                 scores = Scores(_number(vector), _number(text))

@@ -32,7 +32,7 @@ from vexfs_fuse.volume.changes import (
 )
 from vexfs_fuse.volume.files import Files
 from vexfs_fuse.volume.saves import PutAside
-from vexfs_fuse.volume.vectors import DEFAULT_SPACE, USER, Vectors
+from vexfs_fuse.volume.vectors import DEFAULT_SPACE, TEXT_SPACE, USER, Vectors
 from vexfs_fuse.volume.writer import Caller, Writer
 
 PREFIX: Final = b"user.vexfs."
@@ -146,6 +146,8 @@ class VectorChanges:
         self._files.flush(node)  # else the contents of before would count as changed after
         self._writer.admit()
         if space is None:
+            if space_name == TEXT_SPACE:
+                raise InvalidArgument("space text is made by the embedder of texts")
             self.create_space(space_name, len(vector), "cosine", "", who)
         number = self._vectors.numbers[space_name]
         change = VectorSet(number, origin, to_raw(vector), self._files.content_sum(node))

@@ -23,6 +23,10 @@ from vexfs_fuse.volume import changes
 from vexfs_fuse.volume.loading import Loading
 
 DEFAULT_SPACE: Final = "default"
+
+TEXT_SPACE: Final = "text"
+"""The space of the files' texts, which the embedder makes and not the first vector that somebody sets."""
+
 LAST_SPACE: Final = "last_space"
 """Where the state view keeps the greatest number that a space has had."""
 

@@ -1,7 +1,8 @@
 """One frozen answer to a query, and the texts that show it."""
 
 import json
-from typing import Any, NamedTuple
+import re
+from typing import Any, Final, NamedTuple
 
 from vexfs_fuse.units import Inode
 from vexfs_fuse.volume.hits import Hit, Outcome
@@ -47,10 +48,11 @@ class ResultSet:
         lines = [f"# {self._described()}"]
         for line in self._lines():
             stale = "  (stale)" if line["stale"] else ""
-            lines.append(f"{line['rank']:>4}  {line['score']:8.4f}  {line['path']}{stale}")
+            path = one_line(line["path"])
+            lines.append(f"{line['rank']:>4}  {line['score']:8.4f}  {path}{stale}")
             if line.get("excerpt"):
                 lines.append(f"{line['line']:>10}: {line['excerpt']}")
-        return "\n".join(lines).encode() + b"\n"
+        return "\n".join(lines).encode(errors="surrogateescape") + b"\n"
 
     def _header(self) -> dict[str, Any]:
         outcome = self.outcome
@@ -97,6 +99,14 @@ class ResultSet:
         if pending:
             told += f"; {pending} files wait for indexing"
         return f"{' / '.join(header['query'])}: {len(self.shown)} hits ({told})"
+
+
+_CONTROLS: Final = re.compile(r"[\0-\x1f\x7f]")
+
+
+def one_line(path: str) -> str:
+    """Return a path that stays on its line on a screen: control characters as question marks, as by ls(1)."""
+    return _CONTROLS.sub("?", path)
 
 
 def _said(hit: Hit) -> dict[str, Any]:
