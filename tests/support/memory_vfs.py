@@ -30,8 +30,6 @@ class Space(NamedTuple):
 class Entry:
     """One inode: attributes, and whatever its type holds."""
 
-    timeout_s = 3_600.0
-
     __slots__ = (
         "atime", "content", "ctime", "data", "gid", "ino", "mode", "mtime", "names", "nlink",
         "parent", "rdev", "size", "stored", "target", "timeout_s", "uid", "wire", "xattrs",

@@ -201,11 +201,8 @@ def test_the_check_finds_passages_that_do_not_belong_together(volume: Volume) ->
     view.put_vector(volume.file, volume.number, 1, row)
 
 
-def test_nobody_makes_the_space_of_texts_by_setting_a_vector() -> None:
-    mounted = SimulatedStore().open()
-    ino = mounted.vfs.mknod(ROOT, b"file", stat.S_IFREG | 0o644, 0, ROOT_USER).ino
+def test_nobody_makes_the_space_of_texts_by_setting_a_vector(volume: Volume) -> None:
+    volume.mounted.volume.vectors.drop_space("text", ROOT_USER)
     with pytest.raises(InvalidArgument):
-        mounted.vfs.setxattr(ino, ATTRIBUTE, b"1 2 3", ROOT_USER)
-    assert mounted.volume.applier.vectors.spaces == {}
-    assert check(mounted.volume) == []
-    mounted.close()
+        volume.vfs.setxattr(volume.file, ATTRIBUTE, b"1 2 3", ROOT_USER)
+    assert volume.mounted.volume.applier.vectors.spaces == {}
