@@ -266,6 +266,7 @@ def failing(method, is_met):
 
 names = lambda *arguments: b"bug" in arguments
 Namespace.find = failing(Namespace.find, names)
+Namespace.find_if_there = failing(Namespace.find_if_there, names)
 Namespace.create = failing(Namespace.create, names)
 Namespace.unlink = failing(Namespace.unlink, names)
 Contents.write = failing(Contents.write, lambda node, offset, data, now: bytes(data[:3]) == b"bug")

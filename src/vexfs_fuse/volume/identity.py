@@ -35,7 +35,7 @@ class Identity(NamedTuple):
 
 def holds_volume(store: Path, disk: Disk) -> bool:
     """Whether there is a volume in a directory, be it damaged."""
-    return (store / IDENTITY).exists() or known_identity(disk) is not None
+    return (store / IDENTITY).exists() or stored_identity(disk) is not None
 
 
 def read_identity(store: Path) -> Identity | None:
@@ -63,7 +63,7 @@ def read_identity(store: Path) -> Identity | None:
     return identity
 
 
-def known_identity(disk: Disk) -> Identity | None:
+def stored_identity(disk: Disk) -> Identity | None:
     """Return what the journal's files and the segments agree on, None when they do not or there are none."""
     named = {*journal_volumes(disk), *(str(uuid.UUID(bytes=raw)) for raw in segment_volumes(disk))}
     if len(named) != 1:

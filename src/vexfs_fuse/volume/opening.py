@@ -36,9 +36,9 @@ from vexfs_fuse.volume.identity import (
     LOCK,
     Identity,
     holds_volume,
-    known_identity,
     make_identity,
     read_identity,
+    stored_identity,
 )
 from vexfs_fuse.volume.room import fitting, headroom_bytes
 from vexfs_fuse.volume.stand_in import make_stand_in
@@ -104,7 +104,7 @@ def _identity(disk: LocalDisk, clock: Clock) -> tuple[Identity, list[Damage]]:
     try:
         identity = read_identity(store)
     except StoreDamaged as damage:
-        known = known_identity(disk)
+        known = stored_identity(disk)
         if known is None:
             raise
         return known, [_damage(Part.IDENTITY, damage)]

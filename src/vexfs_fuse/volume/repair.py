@@ -28,7 +28,7 @@ from vexfs_fuse.volume import vector_indexes
 from vexfs_fuse.volume.changes import Repaired
 from vexfs_fuse.volume.check import check
 from vexfs_fuse.volume.damaged import Part
-from vexfs_fuse.volume.identity import IDENTITY, known_identity, read_identity, write_identity
+from vexfs_fuse.volume.identity import IDENTITY, read_identity, stored_identity, write_identity
 from vexfs_fuse.volume.opening import STATE, apply_entry, commit_view, lock_store, open_volume
 from vexfs_fuse.volume.salvage import salvage
 from vexfs_fuse.volume.stand_in import survey
@@ -118,7 +118,7 @@ def remove_derived(store: Path, problems: list[str]) -> list[str]:
 
 
 def _repair_identity(store: Path) -> list[str]:
-    known = known_identity(LocalDisk(store))
+    known = stored_identity(LocalDisk(store))
     if known is None:
         raise StoreDamaged(f"{IDENTITY} cannot be made anew: nothing tells which volume this is")
     if (store / IDENTITY).exists():
