@@ -207,6 +207,13 @@ def test_a_bad_question_is_refused_when_the_answer_is_read(notes: Path, query: b
         new(notes, query)
 
 
+@pytest.mark.parametrize("rest", [b"\x00\x80\x3f", b"\xff\x80\x3f", b"aa\x3f"])
+def test_a_raw_vector_may_begin_with_any_byte(notes: Path, rest: bytes) -> None:
+    for first in range(256):
+        components = (bytes([first]) + rest) + raw(0, 0, 0)
+        assert new(notes, components).count(b"\n") == len(NEAR_QUERY) + 1
+
+
 def test_nothing_asked_is_refused(notes: Path) -> None:
     descriptor = os.open(notes / ".search/.new", os.O_RDWR)
     with refused(errno.EINVAL):

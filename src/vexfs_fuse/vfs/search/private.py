@@ -207,7 +207,7 @@ def _decode(query: bytes) -> tuple[dict[str, Any], Callable[[ResultSet], bytes]]
     """Return a query's fields, and how its answer is written."""
     if not query:
         raise InvalidArgument("write a query first")
-    if query[:1] == b"{":
+    if query[:1] == b"{" and _is_text(query):
         try:
             return json.loads(query), ResultSet.jsonl
         except (ValueError, RecursionError) as error:
@@ -220,6 +220,17 @@ def _decode(query: bytes) -> tuple[dict[str, Any], Callable[[ResultSet], bytes]]
         if isinstance(fields, dict) and all(isinstance(key, str) for key in fields):
             return fields, _packed
     return {"vector": query}, ResultSet.jsonl
+
+
+def _is_text(query: bytes) -> bool:
+    """Whether bytes can be JSON: one float in 256 begins with `{`."""
+    if b"\0" in query:
+        return False
+    try:
+        query.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _packed(results: ResultSet) -> bytes:
