@@ -96,7 +96,8 @@ def test_recall_holds_while_vectors_come_and_after_merging(world: World) -> None
         outcome = pending.work()
         world.space.search(world.real.queries[0], COUNT)
         pending.resume(outcome)
-    assert len(world.space.statistics()["shards"]) == 1
+    told = world.space.statistics()
+    assert max(told["shards"]) > 0.8 * told["vectors"]
     assert world.recall() >= RECALL_MIN
 
 

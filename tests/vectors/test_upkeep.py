@@ -105,3 +105,19 @@ def test_vectors_of_nobody_take_no_memory() -> None:
     assert space.statistics()["shards"] == []
     assert finished(space.search(VECTORS[0], 5)).inos.tolist() == []
     assert finished(space.search(VECTORS[0], 5, mask=np.ones(3_000, bool))).candidates == 0
+
+
+def test_a_tail_that_has_much_gets_a_graph_when_nobody_waits() -> None:
+    space = filled(TAIL_ROWS + TAIL_ROWS // 2)
+    settle(space, idle=False)
+    assert space.statistics()["tail"] == TAIL_ROWS // 2
+    before = answers(space, "exact")
+    settle(space)
+    assert space.statistics()["tail"] == 0
+    assert answers(space, "exact") == before
+
+
+def test_a_tail_that_has_little_stays_one() -> None:
+    space = filled(TAIL_ROWS + TAIL_ROWS // 4 - 1)
+    settle(space)
+    assert space.statistics()["tail"] == TAIL_ROWS // 4 - 1

@@ -4,6 +4,8 @@ Everything here is on the loop and takes microseconds; what takes longer is desc
 `View` and done elsewhere.
 """
 
+from typing import Final
+
 import numpy as np
 
 from vexfs_fuse.units import Inode, Lsn
@@ -15,6 +17,9 @@ from vexfs_fuse.vectors.part import Part
 from vexfs_fuse.vectors.rows import POSITION_BITS, POSITION_MASK, Place, Row, Rows
 from vexfs_fuse.vectors.schedule import Size, Work
 from vexfs_fuse.vectors.shard_file import Keys, SavedShard
+
+_TAIL_PARTS: Final = 4
+"""A tail of less than such a part is scanned as quickly as a graph is asked."""
 
 
 class Parts:
@@ -65,6 +70,15 @@ class Parts:
     def square_max(self) -> float:
         """The greatest squared length of any vector, at least."""
         return max(part.square_max for part in self._parts.values())
+
+    def close_tail(self) -> bool:
+        """Let the tail wait for a graph before it is full, if it holds enough; whether it does."""
+        tail = self._tail
+        if tail.live_count * _TAIL_PARTS < tail.capacity:
+            return False
+        tail.capacity = tail.used
+        self._tail = self._begin_tail()
+        return True
 
     def views(self) -> list[View]:
         """What a search on the loop looks at; nothing is copied."""

@@ -73,6 +73,8 @@ class Upkeep:
         sizes = parts.sizes()
         limit = shard_rows_max(parts.dimensions)
         work = next_work(sizes, parts.tail_rows, limit, idle=idle)
+        if work is None and current is None and idle and parts.close_tail():
+            work = next_work(parts.sizes(), parts.tail_rows, limit, idle=idle)
         if work is not None and _comes_before(work, sizes, current):
             self._constructions.append(parts.claim(work))
 
