@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vexfs_fuse import quantities
+from vexfs_fuse.errors import InvalidArgument
 from vexfs_fuse.quantities import Address
 
 
@@ -50,3 +51,21 @@ def test_addresses_are_host_and_port_or_none(text: str, address: Address | None)
 
 def test_an_ipv6_address_is_shown_in_brackets() -> None:
     assert str(Address("::1", 80)) == "[::1]:80"
+
+
+@pytest.mark.parametrize(("text", "share"), [("0.97", 0.97), ("97%", 0.97), ("1", 1.0), ("0", 0.0)])
+def test_shares_are_read_as_numbers_or_percent(text: str, share: float) -> None:
+    assert quantities.parse_share(text) == share
+
+
+@pytest.mark.parametrize("text", ["", "97", "-1", "a%", "nan", "5%%", "0.9%x"])
+def test_what_is_no_share_is_refused(text: str) -> None:
+    with pytest.raises(InvalidArgument):
+        quantities.parse_share(text)
+
+
+def test_a_count_may_be_left_to_the_program() -> None:
+    assert quantities.parse_count_or_auto("Auto") is None
+    assert quantities.parse_count_or_auto("64") == 64
+    with pytest.raises(InvalidArgument):
+        quantities.parse_count_or_auto("automatic")

@@ -96,6 +96,23 @@ def parse_count(text: str) -> int:
         raise InvalidArgument(f"{text!r} is not a whole number") from None
 
 
+def parse_count_or_auto(text: str) -> int | None:
+    """Return a whole number; None for `auto`."""
+    return None if text.strip().lower() == "auto" else parse_count(text)
+
+
+def parse_share(text: str) -> float:
+    """Return the number meant by `0.97` or `97%`."""
+    number, percent, rest = text.strip().partition("%")
+    try:
+        share = float(number) / (100 if percent else 1)
+    except ValueError:
+        share = float("nan")
+    if rest or not 0 <= share <= 1:
+        raise InvalidArgument(f"{text!r} is no share; write for example 0.97 or 97%")
+    return share
+
+
 def parse_address(text: str) -> Address | None:
     """Return the address written as `host:port`, `[v6]:port` or `:port`; None for `none`."""
     if text.strip().lower() == "none":

@@ -40,6 +40,8 @@ class Option(NamedTuple):
     def parse(self, text: str) -> Any:
         """Return the value that `text` stands for; `InvalidArgument` if there is none."""
         value = self.kind.parse(text)
+        if value is None:
+            return None
         if self.low is not None and value < self.low:
             raise InvalidArgument(f"{text!r} is below the least value, {self._literal(self.low)}")
         if self.high is not None and value > self.high:
@@ -65,6 +67,12 @@ class Option(NamedTuple):
 SIZE: Final = Kind("size", quantities.parse_size, quantities.render_size)
 DURATION: Final = Kind("duration", quantities.parse_duration, quantities.render_duration)
 COUNT: Final = Kind("count", quantities.parse_count, int)
+COUNT_OR_AUTO: Final = Kind(
+    "count or auto",
+    quantities.parse_count_or_auto,
+    lambda value: "auto" if value is None else int(value),
+)
+SHARE: Final = Kind("share", quantities.parse_share, "{:g}".format)
 SWITCH: Final = Kind("switch", quantities.parse_switch, bool)
 PATH: Final = Kind("path", quantities.parse_path, str)
 ADDRESS: Final = Kind(
@@ -194,6 +202,21 @@ class Config:
         "sampled",
         choice("none", "sampled", "full"),
         "Which searches the journal tells of: none, one in a hundred, or all; never their words.",
+    )
+    search_recall: float = _option(
+        0.97,
+        SHARE,
+        "The recall that approximate searches are to have: their effort follows from the recall that"
+        " samples are found to have.",
+        0.5,
+        0.999,
+    )
+    search_ef: int | None = _option(
+        None,
+        COUNT_OR_AUTO,
+        "The effort (ef) of approximate searches, whatever recall follows; auto holds search_recall.",
+        1,
+        1_000,
     )
     index: bool = _option(
         True,

@@ -152,6 +152,7 @@ def assemble(
         )
         volume.applier.next_inode = Inode(max(view.last_inode, ROOT) + 1)
         newest = max(view.applied, volume.logged_lsn)
+        volume.applier.vectors.tune(config.search_recall, config.search_ef)
         volume.applier.vectors.load(disk, newest, identity.volume)
         replay(volume, damages, is_lenient=is_lenient)
         damages += missing_segments(volume)

@@ -17,6 +17,7 @@ from vexfs_fuse.units import Inode, Lsn
 from vexfs_fuse.vectors.arrays import Longs
 from vexfs_fuse.vectors.codec import from_raw
 from vexfs_fuse.vectors.metric import Metric
+from vexfs_fuse.vectors.recall import TARGET
 from vexfs_fuse.vectors.shard_file import Keys
 from vexfs_fuse.vectors.space import Space
 from vexfs_fuse.volume import changes
@@ -64,6 +65,12 @@ class Vectors:
         self.dropped: list[int] = []
         """Numbers of spaces that have gone, whose files are still there."""
         self._keep: Callable[[Space, int], None] = _nowhere
+        self._recall_wanted = TARGET
+        self._ef_pinned: int | None = None
+
+    def tune(self, recall_wanted: float, ef_pinned: int | None) -> None:
+        """Say which recall searches of spaces to come are to have, or which effort, whatever follows."""
+        self._recall_wanted, self._ef_pinned = recall_wanted, ef_pinned
 
     def load(self, disk: Disk, newest: Lsn, volume: str) -> None:
         """Open the spaces of the view: whose vectors there are; the vectors follow, see `loadings`.
@@ -84,6 +91,8 @@ class Vectors:
     def _add(self, row: SpaceRow, known: Longs | None = None) -> None:
         name = row.name.decode()
         space = Space(name, row.dim, Metric.named(row.metric.decode()), row.model.decode())
+        space.recall.target = self._recall_wanted
+        space.recall.pin(self._ef_pinned)
         if known is not None and len(known):
             inos, passages, lsns = known.T
             space.open_rows(Keys(inos, passages.astype(np.int32), lsns))
