@@ -45,6 +45,16 @@ def clock() -> Clock:
     return Clock()
 
 
+OTHERS: set[int] = set()
+"""Children that were there before a test: those of other tests are not to be judged here."""
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    OTHERS.clear()
+    OTHERS.update(children())
+
+
 @pytest.fixture
 def opened(clock: Clock) -> Iterator[Callable[[str], QueryEmbedder]]:
     made: list[QueryEmbedder] = []
@@ -60,7 +70,7 @@ def opened(clock: Clock) -> Iterator[Callable[[str], QueryEmbedder]]:
 
 
 def children() -> list[int]:
-    """Return our child processes that serve questions, zombies too."""
+    """Return the child processes of this test that serve questions, zombies too."""
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
@@ -68,8 +78,10 @@ def children() -> list[int]:
             words = (place / "cmdline").read_bytes()
         except (FileNotFoundError, ProcessLookupError):
             continue
+        child = int(place.name)
         if parent == os.getpid() and (b"query_process" in words or not words):
-            found.append(int(place.name))
+            if child not in OTHERS:
+                found.append(child)
     return found
 
 
