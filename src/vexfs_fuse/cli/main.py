@@ -9,6 +9,7 @@ from typing import Final
 
 from vexfs_fuse.cli import (
     backup,
+    bench,
     completions,
     config,
     doctor,
@@ -49,6 +50,7 @@ COMMANDS: Final = (
     restore.COMMAND,
     config.COMMAND,
     doctor.COMMAND,
+    bench.COMMAND,
     completions.COMMAND,
     version.COMMAND,
 )
