@@ -17,7 +17,7 @@ from vexfs_fuse.cli.command import Command
 from vexfs_fuse.cli.main import COMMANDS
 from vexfs_fuse.config import OPTIONS
 from vexfs_fuse.config.sources import MOUNT_WORDS, WORDS_WITHOUT_EFFECT
-from vexfs_fuse.config.table import Option
+from vexfs_fuse.config.table import PATH, Option
 from vexfs_fuse.observe.metrics import BITS_SHOWN
 from vexfs_fuse.observe.recorder import EVENTS
 from vexfs_fuse.observe.table import COUNTER, METRICS
@@ -63,11 +63,10 @@ These, `x-...` and `comment=...` have no effect here, as they say what is so any
 
 
 def _option_row(option: Option) -> str:
-    default = "`$XDG_DATA_HOME/vexfs/default`"
-    if option.default is not None:
-        default = f"`{option.toml(option.default)}`"
+    is_computed = option.kind is PATH
+    default = "$XDG_DATA_HOME/vexfs/default" if is_computed else option.toml(option.default)
     kind = option.kind.name.replace("|", "\\|")
-    return f"| `{option.name}` | {kind} | {default} | {option.bounds()} | {option.help} |"
+    return f"| `{option.name}` | {kind} | `{default}` | {option.bounds()} | {option.help} |"
 
 
 def metrics() -> str:

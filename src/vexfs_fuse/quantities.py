@@ -140,10 +140,10 @@ def parse_choice(text: str, choices: Sequence[str]) -> str:
 
 
 def toml_literal(value: Any) -> str:
-    """Return a TOML value: booleans and whole numbers bare, all else as a basic string."""
+    """Return a TOML value: booleans and numbers bare, all else as a basic string."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
+    if isinstance(value, int | float):
         return str(value)
     escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'

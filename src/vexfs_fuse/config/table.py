@@ -72,7 +72,7 @@ COUNT_OR_AUTO: Final = Kind(
     quantities.parse_count_or_auto,
     lambda value: "auto" if value is None else int(value),
 )
-SHARE: Final = Kind("share", quantities.parse_share, "{:g}".format)
+SHARE: Final = Kind("share", quantities.parse_share, float)
 SWITCH: Final = Kind("switch", quantities.parse_switch, bool)
 PATH: Final = Kind("path", quantities.parse_path, str)
 ADDRESS: Final = Kind(
