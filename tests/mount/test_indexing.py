@@ -110,6 +110,33 @@ def test_a_faithful_copy_has_its_own_vectors_and_costs_none(volume: MountedVolum
     assert indexing(volume.path)["embedded"] == before
 
 
+def test_names_count_at_once_while_the_indexer_stands_still(volume: MountedVolume) -> None:
+    write_notes(volume.path)
+    settle(volume.path)
+    os.kill(indexing(volume.path)["pid"], signal.SIGSTOP)
+    (volume.path / "admin/logs.txt").rename(volume.path / "garden/winter-plan.txt")
+    (volume.path / "spring plan.md").write_text("nothing that is indexed yet")
+    assert found(volume.path, "winter")[0] == "garden/winter-plan.txt"
+    assert found(volume.path, "winter", mode="text") == ["garden/winter-plan.txt"]
+    assert sorted(found(volume.path, "plan", mode="text")) == [
+        "garden/winter-plan.txt",
+        "spring plan.md",
+    ]
+    assert found(volume.path, "rotated", mode="text", **{"not": "logs.txt"}) == [
+        "garden/winter-plan.txt"
+    ]
+    assert "logs.txt" not in os.listdir(volume.path / "garden/.search/name=logs*")
+    volume.unmount()
+    volume.ended()
+    volume.start()
+    assert found(volume.path, "winter plan", mode="text")[0] == "garden/winter-plan.txt"
+    settle(volume.path)
+    assert sorted(found(volume.path, "plan", mode="text")) == [
+        "garden/winter-plan.txt",
+        "spring plan.md",
+    ]
+
+
 def test_what_cannot_be_read_says_why(volume: MountedVolume) -> None:
     (volume.path / "bad.pdf").write_bytes(b"%PDF-1.4\nnothing of the kind")
     (volume.path / "good.txt").write_text("all is well")

@@ -1,11 +1,14 @@
 """The journal is followed from outside: what is durable, in order, whatever file it is in."""
 
+import stat
+
 from tests.support.disks import SimulatedDisk
 from tests.support.journals import append, settle
+from tests.support.stores import ROOT_USER, SimulatedStore
 from vexfs_fuse.runtime.journal_follower import JournalFollower
 from vexfs_fuse.storage.journal import Journal
 from vexfs_fuse.storage.records import Entry
-from vexfs_fuse.units import KIB, Lsn
+from vexfs_fuse.units import KIB, ROOT, Lsn
 
 
 class Following:
@@ -77,3 +80,22 @@ def test_it_says_so_when_they_go_while_it_is_behind() -> None:
     assert drop is not None
     drop()
     assert following.read(2) is None
+
+
+def test_it_tells_who_got_or_lost_names_and_by_which_record() -> None:
+    store = SimulatedStore()
+    mounted = store.open()
+    vfs = mounted.vfs
+    a = vfs.mknod(ROOT, b"a", stat.S_IFREG | 0o644, 0, ROOT_USER).ino
+    b = vfs.mknod(ROOT, b"b", stat.S_IFREG | 0o644, 0, ROOT_USER).ino
+    mounted.sync()
+    begin = mounted.volume.durable_lsn
+    vfs.rename(ROOT, b"a", ROOT, b"b", 0, ROOT_USER)
+    mounted.sync()
+    follower = JournalFollower(store.disk)
+    everything = dict(follower.named_since(Lsn(0), mounted.volume.durable_lsn))
+    assert everything == {a: begin + 1, b: begin + 1}
+    assert dict(follower.named_since(Lsn(0), begin)) == {a: begin - 1, b: begin}
+    assert follower.named_since(mounted.volume.durable_lsn, mounted.volume.durable_lsn) == []
+    mounted.close()
+    store.remove()

@@ -19,6 +19,7 @@ from vexfs_fuse.vfs.search.grammar import parse
 from vexfs_fuse.volume.catalogue import Identity
 from vexfs_fuse.volume.changes import PassagesSet
 from vexfs_fuse.volume.hits import Outcome
+from vexfs_fuse.volume.live_names import LiveNames
 from vexfs_fuse.volume.text_search import TextSearch
 from vexfs_fuse.volume.vectors import TEXT_SPACE
 from vexfs_fuse.volume.writer import SYSTEM, Actor
@@ -72,12 +73,15 @@ class Texts:
         self.lookup = TextLookup(directory / "text.sqlite3")
         self.questions = SlowQuestions() if model else None
         self.progress: dict[str, Any] = {"pending": 0}
+        self.names = LiveNames(self.volume.catalogue)
+        self.volume.applier.named = self.names.note
         self.volume.text = TextSearch(
             self.volume.search,
             self.volume.applier.vectors,
             self.lookup,
             self.questions,
             lambda: self.progress,
+            self.names,
         )
         if model:
             self.volume.vectors.create_space(TEXT_SPACE, 5, "cosine", MODEL, ROOT_USER)
@@ -92,6 +96,7 @@ class Texts:
         ino: Inode = self.vfs.mknod(parent, name, stat.S_IFREG | mode, 0, ROOT_USER).ino
         lines = [Passage(at, at * 10, at * 10 + 9, text) for at, text in enumerate(passages, 1)]
         self.index.put(ino, name, repr((name, passages)).encode(), "", lines)
+        self.index.position = self.volume.logged_lsn
         self.index.commit()
         if passages and TEXT_SPACE in self.volume.applier.vectors.numbers:
             values = [embedded(text) for text in (" ".join(passages), *passages)]

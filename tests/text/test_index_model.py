@@ -151,7 +151,8 @@ class IndexMachine(RuleBasedStateMachine):
         for word in VOCABULARY:
             expected = {ino for ino in self.committed.files if self.committed.has(ino, word)}
             assert set(self.lookup.match(words.read(word), 1000).inos.tolist()) == expected
-            assert self.lookup.having(f'"{word}"').tolist() == sorted(expected)
+            found = self.lookup.having(f'"{word}"')
+            assert sorted({ino for each in found for ino in each.tolist()}) == sorted(expected)
         for ino, (_, content, error) in self.committed.files.items():
             assert self.lookup.error(Inode(ino)) == error
             texts = self.committed.contents[content][1] if content else []

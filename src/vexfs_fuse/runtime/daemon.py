@@ -29,6 +29,7 @@ from vexfs_fuse.runtime.garbage import settle_garbage
 from vexfs_fuse.runtime.index_told import index_error, index_pending
 from vexfs_fuse.runtime.indexing import INDEX, IndexerHost, off_status
 from vexfs_fuse.runtime.scrape import serve_metrics
+from vexfs_fuse.runtime.searching import text_search
 from vexfs_fuse.runtime.settings import MountSettings
 from vexfs_fuse.runtime.settling import Settling
 from vexfs_fuse.runtime.syncer import Syncer
@@ -42,7 +43,6 @@ from vexfs_fuse.vfs.search.tree import SearchTree
 from vexfs_fuse.vfs.virtual import VirtualTrees
 from vexfs_fuse.volume.indexing import Indexing
 from vexfs_fuse.volume.opening import open_volume
-from vexfs_fuse.volume.text_search import TextSearch
 from vexfs_fuse.volume.volume import Volume
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -98,9 +98,7 @@ def _vfs(volume: Volume, settings: MountSettings, daemon: "Daemon") -> Vfs:
     vfs.changed_behind = daemon.invalidation.forget
     if config.index:
         lookup = TextLookup(config.store / INDEX)
-        volume.text = TextSearch(
-            volume.search, volume.applier.vectors, lookup, daemon.questions, daemon.indexed
-        )
+        volume.text = text_search(volume, lookup, daemon.questions, daemon.indexed)
         volume.vectors.told |= {
             b"index_error": partial(index_error, lookup),
             b"index_pending": partial(index_pending, lookup),

@@ -8,9 +8,15 @@ from vexfs_fuse.errors import NotFound
 from vexfs_fuse.storage.disk import Disk
 from vexfs_fuse.storage.journal_files import file_name, file_numbers
 from vexfs_fuse.storage.records import FILE_HEADER, MARKS, Entry, RecordReader, record_at
-from vexfs_fuse.units import Lsn
+from vexfs_fuse.units import Inode, Lsn
+
+NAMES_MAX: Final = 65_536
+"""Records among which `named_since` looks."""
 
 _HEADER_BYTES_MAX: Final = 1024
+
+
+_NAMING: Final = frozenset({"Created", "Linked", "Unlinked", "Renamed", "Exchanged"})
 
 
 class _Place(NamedTuple):
@@ -48,6 +54,18 @@ class JournalFollower:
             place = self._begins(place.number + 1, place.lsn)
         self._place = place
         return found or None
+
+    def named_since(self, after: Lsn, through: Lsn) -> list[tuple[Inode, Lsn]]:
+        """Return which inodes got or lost names after one record and through another, and the record of each.
+
+        Of the next `NAMES_MAX` records, as far as they can be read.
+        """
+        found: dict[Inode, Lsn] = {}
+        for entry in self.read(after, through, NAMES_MAX) or []:
+            if entry.kind in _NAMING:
+                others = [entry.body[key] for key in ("replaced", "other") if entry.body.get(key)]
+                found |= dict.fromkeys(map(Inode, (entry.inode, *others)), entry.lsn)
+        return list(found.items())
 
     def _find(self, after: Lsn) -> _Place | None:
         """Return where the file begins that has the record after `after`."""

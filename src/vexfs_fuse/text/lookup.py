@@ -18,7 +18,7 @@ import numpy as np
 from vexfs_fuse.errors import CorruptData, TimedOut
 from vexfs_fuse.text import schema
 from vexfs_fuse.text.schema import NUMBER_BITS, PASSAGES_MAX
-from vexfs_fuse.text.words import Words
+from vexfs_fuse.text.words import Words, name_text
 from vexfs_fuse.units import Inode
 
 IDLE_CONNECTIONS_MAX: Final = 4
@@ -62,6 +62,18 @@ class Matches(NamedTuple):
 NO_MATCHES: Final = Matches(
     np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0), all_there=True
 )
+
+
+class Settled(NamedTuple):
+    """What the index is done with."""
+
+    position: int
+    """Lsn up to which it has followed the journal."""
+    inos: Longs
+    """Those of the inodes asked for that are not pending."""
+
+
+NOTHING_SETTLED: Final = Settled(-1, np.zeros(0, np.int64))
 
 
 class Excerpt(NamedTuple):
@@ -141,8 +153,8 @@ class TextLookup:
         inos, shares = _shares(names, words)
         return _merged(by_text, inos, shares, all_there=found < count and named < count)
 
-    def having(self, expression: str) -> Longs:
-        """Return the inodes, in order, whose text or name matches an FTS5 expression.
+    def having(self, expression: str) -> tuple[Longs, Longs]:
+        """Return the inodes, in order, whose text, and those whose name matches an FTS5 expression.
 
         Raises
         ------
@@ -150,9 +162,36 @@ class TextLookup:
         """
         with self._reading() as connection:
             if connection is None:
-                return np.zeros(0, np.int64)
-            (told,) = connection.execute(_HAVING, (expression,) * 3).fetchone()
-        return np.unique(_columns(told, 1)[0].astype(np.int64))
+                return np.zeros(0, np.int64), np.zeros(0, np.int64)
+            told = connection.execute(_HAVING, (expression,) * 3).fetchone()
+        texts, names = (np.unique(_columns(each, 1)[0].astype(np.int64)) for each in told)
+        return texts, names
+
+    def settled(self, inos: str) -> Settled:
+        """Return which of some inodes, in JSON, the index is done with, and as of which record.
+
+        Raises
+        ------
+        CorruptData, TimedOut
+        """
+        with self._reading() as connection:
+            if connection is None or not inos:
+                return NOTHING_SETTLED
+            position, told = connection.execute(_SETTLED, (inos,)).fetchone()
+        return Settled(position, _columns(told, 1)[0].astype(np.int64))
+
+    def waiting(self, count: int) -> tuple[int, list[Inode]]:
+        """Return the position in the journal, and the `count` inodes that became pending last.
+
+        Raises
+        ------
+        CorruptData, TimedOut
+        """
+        with self._reading() as connection:
+            if connection is None:
+                return 0, []
+            position, told = connection.execute(_WAITING, (count,)).fetchone()
+        return position, [Inode(int(ino)) for ino in (told or "").split()]
 
     def excerpts(self, places: Sequence[tuple[Inode, int]]) -> list[Excerpt | None]:
         """Return passages by (inode, number), None for each that is not there (any more).
@@ -280,18 +319,32 @@ SELECT group_concat(ino || '/' || CAST(name AS TEXT), '/'),
 FROM (SELECT ino FROM by_words UNION SELECT ino FROM by_letters) JOIN files USING (ino)"""
 
 _HAVING: Final = f"""
-SELECT group_concat(ino, ' ') FROM (
-    SELECT ino FROM (SELECT DISTINCT rowid >> {NUMBER_BITS} AS content FROM words WHERE words MATCH ?)
+SELECT (
+    SELECT group_concat(ino, ' ')
+    FROM (SELECT DISTINCT rowid >> {NUMBER_BITS} AS content FROM words WHERE words MATCH ?)
     JOIN files USING (content)
-    UNION ALL SELECT rowid FROM names WHERE names MATCH ?
-    UNION ALL SELECT rowid FROM name_letters WHERE name_letters MATCH ?)"""
+), (
+    SELECT group_concat(ino, ' ') FROM (
+        SELECT rowid AS ino FROM names WHERE names MATCH ?
+        UNION ALL SELECT rowid FROM name_letters WHERE name_letters MATCH ?)
+)"""
+
+_POSITION: Final = "coalesce((SELECT value FROM meta WHERE key = 'position'), 0)"
+
+_SETTLED: Final = f"""
+SELECT {_POSITION}, group_concat(value, ' ') FROM json_each(?)
+WHERE value NOT IN (SELECT ino FROM pending)"""
+
+_WAITING: Final = f"""
+SELECT {_POSITION}, group_concat(ino, ' ')
+FROM (SELECT ino FROM pending ORDER BY number DESC LIMIT ?)"""
 
 _EXCERPT: Final = f"""
 SELECT first_line, last_line, text FROM files
 JOIN passages ON passage = content << {NUMBER_BITS} | ?2 WHERE ino = ?1"""
 
-_COUNTS: Final = """
-SELECT coalesce((SELECT value FROM meta WHERE key = 'position'), 0), (SELECT count(*) FROM files),
+_COUNTS: Final = f"""
+SELECT {_POSITION}, (SELECT count(*) FROM files),
        (SELECT count(*) FROM files WHERE error IS NOT NULL), (SELECT count(*) FROM pending),
        (SELECT coalesce(sum(passages), 0) FROM contents)"""
 
@@ -309,7 +362,7 @@ def _columns(told: str | None, width: int) -> list[Doubles]:
 def _shares(told: str | None, words: Words) -> tuple[Longs, Doubles]:
     """Return inodes, and which share of the terms their names have."""
     parts = (told or "").split("/")
-    shares = [words.share(name.lower()) for name in parts[1::2]]
+    shares = [words.share(name_text(name)) for name in parts[1::2]]
     return np.array(parts[::2] if told else [], np.int64), np.array(shares, np.float64)
 
 

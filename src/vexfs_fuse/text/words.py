@@ -5,6 +5,8 @@ in quotes.
 """
 
 import re
+import unicodedata
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 TERMS_MAX: Final = 64
@@ -14,6 +16,9 @@ TERM_CHARACTERS_MAX: Final = 64
 """A longer word is cut."""
 
 STEM_CHARACTERS_MIN: Final = 3
+
+LETTERS_MIN: Final = 3
+"""So many letters are looked for anywhere in a name, fewer as a word of it."""
 
 _TERM: Final = re.compile(r"[^\W_]+")
 _QUOTED: Final = re.compile(r'"([^"]*)"')
@@ -50,11 +55,35 @@ class Words(NamedTuple):
 
     @property
     def _stems(self) -> list[str]:
-        return [stem(term) for term in self.terms]
+        return [stem(_plain(term)) for term in self.terms]
 
     def share(self, name: str) -> float:
-        """Return which share of the terms, or their stems, a name in lower case has in it."""
-        return sum(part in name for part in self._stems) / len(self.terms)
+        """Return which share of the terms, or their stems, is in what `name_text` made of a name."""
+        return sum(_is_in(part, name) for part in self._stems) / max(1, len(self.terms))
+
+
+def name_text(name: bytes | str) -> str:
+    """Return the words of a name, in lower case and without accents, with a blank between them."""
+    text = name if isinstance(name, str) else name.decode("utf-8", "replace")
+    return " ".join(_TERM.findall(_plain(text)))
+
+
+def has_phrase(text: str) -> Callable[[str], bool]:
+    """Return what asks the `name_text` of a name for the words of a text, in this order."""
+    wanted = " ".join(terms(_plain(text))[:TERMS_MAX])
+    return lambda name: bool(wanted) and _is_in(wanted, name)
+
+
+def _plain(text: str) -> str:
+    if text.isascii():
+        return text.lower()
+    parts = unicodedata.normalize("NFKD", text.lower())
+    return "".join(part for part in parts if not unicodedata.combining(part))
+
+
+def _is_in(part: str, name: str) -> bool:
+    """Whether a name has a part anywhere in it, or as a word if it is short; as full text has names."""
+    return part in name and (len(part) >= LETTERS_MIN or part in name.split())
 
 
 def stem(term: str) -> str:

@@ -39,6 +39,8 @@ class Applier:
         self.vectors = Vectors(view)
         self.catalogue = Catalogue(tree, view)
         self.next_inode = Inode(2)
+        self.named: Callable[[Inode, Lsn], None] | None = None
+        """Told of each inode that gets or loses a name, if somebody wants to know."""
         self.orphans: set[Inode] = set()
         self.table: dict[type, Callable[[Lsn, int, Inode, Any], Node | None]] = {
             changes.Formatted: self._formatted,
@@ -107,6 +109,8 @@ class Applier:
             parent.nlink += 1
         parent.mtime = parent.ctime = time_ns
         parent.wire = None
+        if self.named is not None:
+            self.named(ino, lsn)
         return node
 
     def _linked(self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.Linked) -> Node:
@@ -115,6 +119,8 @@ class Applier:
         node.nlink += 1
         self.orphans.discard(ino)
         self._add_entry(parent, change.name, Dentry(ino, lsn, node.mode & TYPE_MASK), time_ns)
+        if self.named is not None:
+            self.named(ino, lsn)
         return node
 
     def _unlinked(self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.Unlinked) -> Node:
@@ -128,6 +134,8 @@ class Applier:
         if node.mode & TYPE_MASK == stat.S_IFDIR:
             parent.nlink -= 1
         self._lose_link(node, time_ns)
+        if self.named is not None and node.nlink:
+            self.named(ino, lsn)
         return node
 
     def _renamed(self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.Renamed) -> Node:
@@ -151,6 +159,10 @@ class Applier:
             new.nlink += 1
             node.parent = new.ino
             self.catalogue.note_directories()
+        if self.named is not None:
+            self.named(ino, lsn)
+            if change.replaced:
+                self.named(Inode(change.replaced), lsn)
         return node
 
     def _exchanged(self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.Exchanged) -> Node:
@@ -172,6 +184,8 @@ class Applier:
                 target.nlink += 1
                 moved.parent = target.ino
                 self.catalogue.note_directories()
+            if self.named is not None:
+                self.named(moved.ino, lsn)
         return node
 
     def _attributes_set(

@@ -21,13 +21,14 @@ from vexfs_fuse.errors import (
 from vexfs_fuse.pending import Pending, caught
 from vexfs_fuse.text import words as text_words
 from vexfs_fuse.text.excerpts import place
-from vexfs_fuse.text.lookup import NO_MATCHES, Matches, TextLookup
+from vexfs_fuse.text.lookup import NO_MATCHES, NOTHING_SETTLED, Matches, Settled, TextLookup
 from vexfs_fuse.text.words import Words
-from vexfs_fuse.units import Inode
+from vexfs_fuse.units import Inode, Lsn
 from vexfs_fuse.vectors.space import Space
 from vexfs_fuse.volume.catalogue import Identity
 from vexfs_fuse.volume.fusion import Ranking, by_text, by_vector, fused
 from vexfs_fuse.volume.hits import Hit, Outcome, Part, Scores
+from vexfs_fuse.volume.live_names import INODES_MAX, LiveNames
 from vexfs_fuse.volume.query import Query
 from vexfs_fuse.volume.search import Near, Search, Target
 from vexfs_fuse.volume.slices import in_slices, then
@@ -85,20 +86,45 @@ class Asked(NamedTuple):
     space: Space | None  # None: meaning does not decide
 
 
+class Having(NamedTuple):
+    """Where the index knows a phrase from."""
+
+    phrase: str
+    texts: Longs
+    names: Longs
+
+
+class Named(NamedTuple):
+    """What a worker learned of the names that the index does not know."""
+
+    settled: Settled
+    older: list[tuple[Inode, Lsn]] | None  # None: they are noted already
+
+
+class Phrases(NamedTuple):
+    """What `has=` and `not=` say, as far as the index knows."""
+
+    having: list[Having]
+    without: list[Having]
+    named: Named
+
+
 class Read(NamedTuple):
     """What a worker read for a question."""
 
     vector: Any  # None: not asked for; of type Floats, or VexfsError
     matches: Matches
     passages: int  # that were asked for
-    filter: WordFilter
+    phrases: Phrases
     damage: str | None
 
 
 class TextSearch:
     """Searches the texts of one volume.
 
-    `progress` tells how far indexing is, for the header of results.
+    `progress` tells how far indexing is, for the header of results.  `names` is told of changes from now
+    on; `named_since` returns, in a worker, which inodes were given names, or lost them, after one record, and
+    by which, as far as it knows.
     """
 
     def __init__(
@@ -108,12 +134,17 @@ class TextSearch:
         lookup: TextLookup,
         questions: Questions | None,
         progress: Callable[[], dict[str, Any]],
+        names: LiveNames,
+        named_since: Callable[[Lsn], Sequence[tuple[Inode, Lsn]]] = lambda position: (),
     ) -> None:
         self._search = search
         self._vectors = vectors
         self._lookup = lookup
         self._questions = questions
         self.progress = progress
+        self._names = names
+        self._named_since = named_since
+        self._has_older_names = True  # that `names` was not told of
 
     def version(self) -> tuple[int, ...] | None:
         """Return what changes with every change of the full text; None: there is none."""
@@ -134,7 +165,7 @@ class TextSearch:
         self._way(query)
 
     def word_filter(
-        self, query: Query, *, all_words: bool = False
+        self, query: Query, scope: Inode, who: Identity, *, all_words: bool = False
     ) -> WordFilter | Pending[WordFilter]:
         """Return which files have what `has=` and `not=` say, with `all_words` all free text as well."""
         having = [*query.has, *text_words.read(query.text).phrases]
@@ -142,7 +173,13 @@ class TextSearch:
             having += text_words.read(query.text).terms
         if not having and not query.without:
             return ANY_WORDS
-        return Pending(lambda: self._filter(having, query.without), lambda filter_: filter_)
+        changed = self._names.changed()
+
+        def filter_of(phrases: Phrases) -> WordFilter | Pending[WordFilter]:
+            self._note(phrases.named)
+            return in_slices(self._filter(phrases, scope, who))
+
+        return Pending(lambda: self._phrases(having, query.without, changed), filter_of)
 
     def find(self, query: Query, scope: Inode, who: Identity) -> Outcome | Pending[Outcome]:
         """Find the files that the words of a question, or of `has=` alone, speak of.
@@ -162,15 +199,18 @@ class TextSearch:
             vector = self._questions.embed(query.text)
         embed = caught(vector.work) if isinstance(vector, Pending) else None
         embedded = vector.resume if isinstance(vector, Pending) else _same
+        changed = self._names.changed()
 
         def work() -> Read:
             made = vector if embed is None else embed()
-            return self._read(asked, made, having, query.without)
+            return self._read(asked, made, having, query.without, changed)
 
         def resume(read: Read) -> Any:
             if embed is not None and not isinstance(read.vector, VexfsError):
                 read = read._replace(vector=embedded(read.vector))
-            return self._ranked(*self._settled(asked, read))
+            self._note(read.phrases.named)
+            filter_ = in_slices(self._filter(read.phrases, scope, who))
+            return then(filter_, lambda words: self._ranked(*self._settled(asked, read), words))
 
         return Pending(work, resume)
 
@@ -224,30 +264,70 @@ class TextSearch:
     # -- in a worker ---------------------------------------------------------------------------
 
     def _read(
-        self, asked: Asked, vector: Any, having: Sequence[str], without: Sequence[str]
+        self,
+        asked: Asked,
+        vector: Any,
+        having: Sequence[str],
+        without: Sequence[str],
+        changed: str,
     ) -> Read:
-        filter_ = self._filter(having, without)
+        phrases = self._phrases(having, without, changed)
         matches, damage = NO_MATCHES, None
         if asked.mode != "vector":
             try:
                 matches = self._lookup.match(asked.words, PASSAGES)
             except CorruptData as damaged:
                 damage = str(damaged)
-        return Read(vector, matches, PASSAGES, filter_, damage)
+        return Read(vector, matches, PASSAGES, phrases, damage)
 
-    def _filter(self, having: Sequence[str], without: Sequence[str]) -> WordFilter:
-        return WordFilter(
-            tuple(self._having(text) for text in dict.fromkeys(having)),
-            tuple(self._having(text) for text in dict.fromkeys(without)),
+    def _phrases(self, having: Sequence[str], without: Sequence[str], changed: str) -> Phrases:
+        named = self._named(changed)  # first: what is settled then is in what is read later
+        return Phrases(
+            [self._having(text) for text in dict.fromkeys(having)],
+            [self._having(text) for text in dict.fromkeys(without)],
+            named,
         )
 
-    def _having(self, text: str) -> Longs:
+    def _having(self, text: str) -> Having:
         expression = text_words.phrase(text)
-        return np.zeros(0, np.int64) if expression is None else self._lookup.having(expression)
+        if expression is None:
+            return Having(text, _NONE, _NONE)
+        return Having(text, *self._lookup.having(expression))
+
+    def _named(self, changed: str) -> Named:
+        try:
+            older = self._older() if self._has_older_names else None
+            return Named(self._lookup.settled(changed), older)
+        except CorruptData:
+            return Named(NOTHING_SETTLED, None)
+
+    def _older(self) -> list[tuple[Inode, Lsn]]:
+        """Return what the index did not know of names when there was nobody yet to take note."""
+        position, waiting = self._lookup.waiting(INODES_MAX)
+        found = list(self._named_since(Lsn(position))) if position else []
+        return found + [(ino, Lsn(0)) for ino in waiting]
 
     # -- on the loop ---------------------------------------------------------------------------
 
-    def _ranked(self, asked: Asked, read: Read) -> Any:
+    def _note(self, named: Named) -> None:
+        """Take note of what a worker learned of names."""
+        if named.older is not None and self._has_older_names:
+            self._names.note_older(named.older)
+            self._has_older_names = False
+        self._names.settle(named.settled)
+
+    def _filter(
+        self, phrases: Phrases, scope: Inode, who: Identity
+    ) -> Generator[None, None, WordFilter]:
+        """Return the filter that phrases are, with names as they are now."""
+        found: list[Longs] = []
+        for phrase, texts, names in (*phrases.having, *phrases.without):
+            inos = yield from self._names.having(phrase, texts, names, scope, who)
+            found.append(inos)
+        count = len(phrases.having)
+        return WordFilter(tuple(found[:count]), tuple(found[count:]))
+
+    def _ranked(self, asked: Asked, read: Read, words: WordFilter) -> Any:
         """Rank what matches and may be found; read more if that is too little."""
 
         def rank(matches: Matches) -> Any:
@@ -256,22 +336,28 @@ class TextSearch:
                 count = read.passages * PASSAGES_GROWTH
                 return Pending(
                     lambda: self._lookup.match(asked.words, count),
-                    lambda more: self._ranked(asked, read._replace(matches=more, passages=count)),
+                    lambda more: self._ranked(
+                        asked, read._replace(matches=more, passages=count), words
+                    ),
                 )
             if asked.space is None:
                 return self._shown(asked, by_text(matches), None, len(matches.inos))
-            return self._with_meaning(asked, read, matches)
+            return self._with_meaning(asked, read, matches, words)
 
-        return then(in_slices(self._permitted(asked, read)), rank)
+        return then(in_slices(self._permitted(asked, read, words)), rank)
 
-    def _permitted(self, asked: Asked, read: Read) -> Generator[None, None, Matches]:
+    def _permitted(
+        self, asked: Asked, read: Read, words: WordFilter
+    ) -> Generator[None, None, Matches]:
         """Return the matches that the caller may find and that pass all filters."""
-        matches = read.matches
-        mask = yield from self._search.permitted(matches.inos, asked.query, asked.scope, asked.who)
-        mask = mask & read.filter.lets_pass(matches.inos)
+        scope, who, matches = asked.scope, asked.who, read.matches
+        if asked.mode != "vector":
+            matches = yield from self._names.in_place(matches, asked.words, scope, who)
+        mask = yield from self._search.permitted(matches.inos, asked.query, scope, who)
+        mask = mask & words.lets_pass(matches.inos)
         return matches.only(mask)
 
-    def _with_meaning(self, asked: Asked, read: Read, matches: Matches) -> Any:
+    def _with_meaning(self, asked: Asked, read: Read, matches: Matches, words: WordFilter) -> Any:
         space, query = asked.space, asked.query
         assert space is not None
         if len(read.vector) != space.dimensions:
@@ -287,9 +373,7 @@ class TextSearch:
             return self._shown(asked, ranking, near, near.candidates, read.vector)
 
         depth = max(DEPTH, query.k + SLACK)
-        near = self._search.near(
-            query, target, asked.scope, asked.who, depth, read.filter, wholes=True
-        )
+        near = self._search.near(query, target, asked.scope, asked.who, depth, words, wholes=True)
         return then(near, rank)
 
     def _shown(
@@ -380,6 +464,9 @@ class TextSearch:
                 hits.append(found._replace(scores=scores, part=part))
         hits.sort(key=lambda hit: (-hit.score, hit.path))
         return hits[: query.k]
+
+
+_NONE: Final = np.zeros(0, np.int64)
 
 
 def _number(value: float) -> float | None:

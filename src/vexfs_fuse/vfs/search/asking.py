@@ -229,7 +229,7 @@ class Asking:
         if target is None and (query.words or query.has):
             return text.find(query, scope, who)
         bare = query._replace(words=(), has=(), without=())
-        words = text.word_filter(query, all_words=True)
+        words = text.word_filter(query, scope, who, all_words=True)
         if target is None:
             found = then(words, lambda words: search.by_names(bare, scope, who, words))
         else:
