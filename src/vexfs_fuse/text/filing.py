@@ -33,7 +33,7 @@ IGNORES_MAX: Final = 256
 
 KIND_BYTES_MAX: Final = 16
 
-CONTENT_REVISION: Final = b"vexfs.1"
+CONTENT_REVISION: Final = b"vexfs.2"
 """Part of the hash of contents: another one has every file extracted anew."""
 
 

@@ -1,4 +1,4 @@
-"""The title of a text that is written in a light markup: Markdown, reStructuredText, Org, LaTeX."""
+"""The title of a text that is written in a light markup, Markdown, reStructuredText, Org, LaTeX, or in none."""
 
 import re
 from typing import Final
@@ -6,6 +6,11 @@ from typing import Final
 _WITHIN: Final = 20_000
 """Characters in which a title stands, or there is none."""
 
+PLAIN_TITLE_CHARS_MAX: Final = 120
+"""A first line that is longer is no title."""
+
+_PLAIN: Final = (b"txt", b"text")
+_FIRST_LINE: Final = re.compile(r"\s*^[ \t]*(\S.*?)[ \t]*\n[ \t]*\n(?=\s*\S)", re.MULTILINE)
 _MARKDOWN: Final = (b"md", b"markdown", b"mdown", b"mkd", b"mdx", b"qmd", b"rmd")
 _FRONT_MATTER: Final = re.compile(r"---\n(.*?)\n(?:---|\.\.\.)(?:\n|$)", re.DOTALL)
 _FRONT_TITLE: Final = re.compile(r"^title:[ \t]*([\"']?)(.+?)\1[ \t]*$", re.MULTILINE)
@@ -22,10 +27,15 @@ _OTHERS: Final = {
 
 
 def title(kind: bytes, text: str) -> str:
-    """Return what a text of this extension has as its first heading; empty when it has none."""
+    """Return what a text of this extension has as its heading; empty when it has none.
+
+    That of a plain text is its first line, if it is short, has letters, and stands alone.
+    """
     text = text[:_WITHIN]
     if kind in _MARKDOWN:
         return _of_markdown(text)
+    if kind in _PLAIN:
+        return _first_line(text)
     pattern = _OTHERS.get(kind)
     found = pattern.search(text) if pattern else None
     return found[1].strip() if found else ""
@@ -41,3 +51,14 @@ def _of_markdown(text: str) -> str:
     if found is None:
         return ""
     return _MARKS.sub(lambda mark: mark[1] or "", found[1] or found[2]).strip()
+
+
+def _first_line(text: str) -> str:
+    found = _FIRST_LINE.match(text)
+    if (
+        found is None
+        or len(found[1]) > PLAIN_TITLE_CHARS_MAX
+        or not re.search(r"[^\W\d_]", found[1])
+    ):
+        return ""
+    return found[1]
