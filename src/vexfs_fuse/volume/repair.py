@@ -82,9 +82,9 @@ def repair(store: Path, config: Config, problems: list[str], parts: set[Part]) -
         if Part.IDENTITY in parts:
             done += _repair_identity(store)
         if Part.VIEW in parts or Part.JOURNAL in parts:
-            done += _repair_records(store, parts)
-            # Records may be numbered anew from here: what was derived from others has no place.
+            # Records may be numbered anew from here: what was derived from others must be gone before.
             vector_indexes.remove(LocalDisk(store))
+            done += _repair_records(store, parts)
     finally:
         unlock()
     volume = open_volume(store, config)
