@@ -1,6 +1,7 @@
 """Maintenance: everything due is done, and requests keep their time."""
 
-from typing import Any
+import time
+from typing import Any, Final
 
 import pytest
 import trio
@@ -12,6 +13,7 @@ from vexfs_fuse.observe.recorder import TOTAL, Recorder, count
 from vexfs_fuse.pending import Pending
 from vexfs_fuse.runtime import tasks
 from vexfs_fuse.runtime.tasks import (
+    BUSY_SHARE,
     HEARTBEAT_S,
     MAINTENANCE_PAUSE_S,
     PATIENCE_S,
@@ -20,6 +22,8 @@ from vexfs_fuse.runtime.tasks import (
     heartbeat,
 )
 from vexfs_fuse.runtime.workers import Workers
+
+BUSY_NS: Final = 1_000_000
 
 
 def maintenance(steps: list[Any], recorder: Recorder, workers: Workers) -> Maintenance:
@@ -59,7 +63,7 @@ async def test_slices_give_way_to_requests() -> None:
             nonlocal slices
             while True:
                 slices += 1
-                row[TOTAL] += 1  # a request is answered during each
+                row[TOTAL] += BUSY_NS  # a request is answered during each
                 until = trio.current_time() + 0.005
                 while trio.current_time() < until:
                     pass
@@ -68,6 +72,24 @@ async def test_slices_give_way_to_requests() -> None:
     with trio.move_on_after(0.5):
         await Maintenance(Busy(MemoryVfs()), Workers(Follower()), recorder).once()
     assert slices < 0.5 / 0.005 / 2
+
+
+async def test_a_request_now_and_then_stops_no_work() -> None:
+    recorder = Recorder()
+    row = recorder.row("open")
+
+    class Watched(MemoryVolume):
+        def maintain(self, is_quiet: Any) -> Any:
+            for _ in range(5):
+                yield Pending(lambda: time.sleep(0.02), lambda _: None)
+                row[TOTAL] += 20_000  # a thousandth of the time
+
+    workers = Workers(Follower())
+    with trio.fail_after(5):
+        began = trio.current_time()
+        await Maintenance(Watched(MemoryVfs()), workers, recorder).once()
+        assert trio.current_time() - began < 5 * 0.02 * BUSY_SHARE
+    workers.stop()
 
 
 async def test_what_is_due_waits_for_a_moment_without_requests(mock_clock: MockClock) -> None:
@@ -86,7 +108,7 @@ async def test_what_is_due_waits_for_a_moment_without_requests(mock_clock: MockC
     async with trio.open_nursery() as nursery:
         nursery.start_soon(Maintenance(Due(MemoryVfs()), Workers(Follower()), recorder).run)
         for _ in range(int(8 * PATIENCE_S / MAINTENANCE_PAUSE_S)):
-            row[TOTAL] += 1  # there is always a request
+            row[TOTAL] += 100 * BUSY_NS  # there is always a request
             await trio.sleep(MAINTENANCE_PAUSE_S / 2)
         busily = len(begun)
         await trio.sleep(4 * PATIENCE_S)

@@ -10,12 +10,16 @@ from vexfs_fuse.fuse.affinity import Follower
 from vexfs_fuse.observe.recorder import TOTAL, Recorder
 from vexfs_fuse.pending import Pending
 from vexfs_fuse.runtime.workers import Workers
+from vexfs_fuse.units import NS_PER_S
 
 MAINTENANCE_PAUSE_S: Final = 0.25
 """Time between two looks at whether something is due."""
 
 BUSY_SHARE: Final = 9
 """While requests come, a slice of maintenance is followed by this many times its length without."""
+
+IDLE_SHARE: Final = 0.005
+"""Requests that take less of the time are no load: who looks at the status now and then stops no work."""
 
 PATIENCE_S: Final = 2.0
 """What is due waits for so long for a moment without requests: most bursts are shorter."""
@@ -55,7 +59,10 @@ class Maintenance:
         self._volume = volume
         self._workers = workers
         self._recorder = recorder
-        self._served_ns = 0
+        self._looked_at = (
+            0.0,
+            0,
+        )  # when idleness was last asked for, and what was served until then
         self._patient_until = 0.0
         self._quiet_at_ns: int | None = None  # what had been served when it was quiet
         self._waiting_since_s = perf_counter()
@@ -101,9 +108,11 @@ class Maintenance:
         return True
 
     def _is_idle(self) -> bool:
-        """Whether no request was answered since the last call."""
-        before, self._served_ns = self._served_ns, _served_ns(self._recorder)
-        return before == self._served_ns
+        """Whether requests took hardly any of the time since the last call."""
+        (then_s, before_ns), now_s = self._looked_at, trio.current_time()
+        served_ns = _served_ns(self._recorder)
+        self._looked_at = (now_s, served_ns)
+        return served_ns - before_ns <= IDLE_SHARE * (now_s - then_s) * NS_PER_S
 
 
 def _served_ns(recorder: Recorder) -> int:
