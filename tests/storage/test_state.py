@@ -4,6 +4,7 @@ import sqlite3
 import stat
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +245,63 @@ def test_many_rows_come_at_once_but_for_changed_gone_and_damaged_ones(
     state.touch(nodes[8])
     rows = {row[0]: row for row in state.committed_nodes(map(Inode, range(500)))}
     assert rows == {ino: each.row() for ino, each in nodes.items() if ino not in {5, 6, 7, 8}}
+
+
+def test_committed_vectors_are_listed_in_order_and_come_many_at_a_time(
+    state: State, path: Path
+) -> None:
+    for number in range(2, 302):
+        state.touch(node(number))
+        for passage in range(number % 2 + 1):
+            row = VectorRow(1_000 + number, 0, 0, bytes([passage] * 8))
+            state.put_vector(Inode(number), 1 + number % 3, passage, row)
+    commit(state, Lsn(2_000))
+    expected = [
+        (number, passage, 1_000 + number)
+        for number in range(3, 302, 3)
+        for passage in range(number % 2 + 1)
+    ]
+    assert list(map(tuple, state.listed_vectors(1).tolist())) == expected
+    assert state.listed_vectors(9).shape == (0, 3)
+    inodes = [Inode(number) for number in range(2, 302)]
+    found = list(state.committed_vectors(1, inodes))
+    assert sorted((ino, passage, row.lsn) for ino, passage, row in found) == expected
+    assert all(row.value == bytes([passage] * 8) for _, passage, row in found)
+    _damage(path, "UPDATE vectors SET stale = 1 WHERE ino = 6")
+    state._database.refresh()
+    assert [ino for ino, _, _ in state.committed_vectors(1, [Inode(3), Inode(6)])] == [3, 3]
+
+
+def test_a_listing_that_damage_has_filled_with_text_is_made_of_the_vectors(
+    state: State, path: Path
+) -> None:
+    for number in range(2, 12):
+        state.touch(node(number))
+        state.put_vector(Inode(number), 1, 0, VectorRow(number, 0, 0, bytes(8)))
+    commit(state, Lsn(12))
+    _damage(path, "UPDATE vectors SET lsn = 'odd' WHERE ino = 5")
+    state._database.refresh()
+    assert state.listed_vectors(1)[:, 0].tolist() == [2, 3, 4, 6, 7, 8, 9, 10, 11]
+
+
+def test_plain_files_come_at_once_and_nothing_else_does(state: State) -> None:
+    nodes = {number: node(number, size=number) for number in range(2, 202)}
+    nodes[7].nlink = 2
+    nodes[8].xattr_count = 1
+    for number, made in nodes.items():
+        state.touch(made)
+        state.put_dentry(ROOT, b"a%d" % number, (number, number, FILE))
+    state.put_dentry(ROOT, b"second", (7, 300, FILE))
+    commit(state, Lsn(300))
+    state.touch(nodes[9])
+    state.drop_node(Inode(10))
+    found = sorted(state.plain_files([Inode(number) for number in range(2, 300)]))
+    plain = [number for number in range(2, 202) if number not in {7, 8, 9, 10}]
+    assert found == [
+        (number, FILE | 0o644, 0, 0, number, 0, ROOT, b"a%d" % number) for number in plain
+    ]
+
+
+def _damage(path: Path, sql: str) -> None:
+    with closing(sqlite3.connect(path)) as view, view:
+        view.execute(sql)

@@ -7,6 +7,7 @@ and must get what numpy finds among the files that he can reach and read.
 
 import random
 import stat
+from unittest.mock import patch
 
 import pytest
 from hypothesis import settings
@@ -25,6 +26,7 @@ from vexfs_fuse.errors import NoAttribute, NotFound, VexfsError
 from vexfs_fuse.units import ROOT, Inode
 from vexfs_fuse.vfs.search.asking import Asking, Question
 from vexfs_fuse.vfs.search.results import ResultSet
+from vexfs_fuse.volume import catalogue
 from vexfs_fuse.volume.attributes import Attributes
 from vexfs_fuse.volume.catalogue import Identity
 from vexfs_fuse.volume.check import check
@@ -68,6 +70,8 @@ class SearchMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.few = patch.object(catalogue, "LOOK_FILES", 2)  # else too few are looked at together
+        self.few.start()
         self.store = SimulatedStore()
         self.model = SearchModel(METRICS)
         self.private = b""
@@ -85,6 +89,7 @@ class SearchMachine(RuleBasedStateMachine):
         finally:
             self.mounted.close()
             self.store.remove()
+            self.few.stop()
 
     @initialize(seed=st.integers(0, 2**16))
     def populate(self, seed: int) -> None:

@@ -147,17 +147,19 @@ class Database:
             raise errors.CorruptData(f"{table.describe(row)} is in the place of {key}")
         return table.verify(row)
 
-    def some(self, table: Table, sql: str, inodes: Sequence[int], before: Row = ()) -> list[Row]:
+    def some(
+        self, table: Table | None, sql: str, inodes: Sequence[int], before: Row = ()
+    ) -> list[Row]:
         """Return the sound rows of up to `NODES_AT_ONCE` inodes; damage is for others to tell.
 
-        `before` are the parameters that come before the inodes.
+        Without a table, rows are not verified.  `before` are the parameters before the inodes.
         """
         padding = (0,) * (schema.NODES_AT_ONCE - len(inodes))
         try:
             found = self._select(sql, (*before, *inodes, *padding)).fetchall()
         except SQLITE_ERRORS:
             return []
-        return [row for row in found if table.holds(row)]
+        return found if table is None else [row for row in found if table.holds(row)]
 
     def many(
         self, table: Table, sql: str, key: int, bounds: Row = (), *, column: int = 0

@@ -158,6 +158,11 @@ SELECT_NAMES: Final = """
 SELECT parent, name, ino, cookie, kind, sum FROM dentries INDEXED BY dentries_by_inode
 WHERE ino = ?"""
 
+SELECT_PLAIN_FILES: Final = f"""
+SELECT n.ino, n.mode, n.uid, n.gid, n.size, n.mtime, d.parent, d.name
+FROM nodes n CROSS JOIN dentries d INDEXED BY dentries_by_inode ON d.ino = n.ino
+WHERE n.ino IN ({", ".join("?" * NODES_AT_ONCE)}) AND n.nlink = 1 AND n.xattr_count = 0"""
+
 SELECT_VECTORS: Final = "SELECT * FROM vectors WHERE ino = ?"
 SELECT_VECTOR: Final = "SELECT * FROM vectors WHERE ino = ? AND space = ? AND passage = ?"
 SELECT_SPACE_VECTORS: Final = "SELECT * FROM vectors WHERE space = ?"

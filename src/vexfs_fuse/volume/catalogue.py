@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from vexfs_fuse.errors import NotFound
+from vexfs_fuse.errors import NotFound, VexfsError
+from vexfs_fuse.storage.rows import Row
 from vexfs_fuse.storage.state import State
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.tree.permissions import EXECUTE, READ, may
@@ -20,7 +21,11 @@ from vexfs_fuse.units import ROOT, Inode
 from vexfs_fuse.volume.change_log import ChangeLog
 
 GROW: Final = 1 << 14
-"""Columns grow by so many entries at a time."""
+GROW_SHARE: Final = 8
+"""Columns grow by so many entries at a time, or by an eighth."""
+
+LOOK_FILES: Final = 128
+"""Files that are looked at together when nobody has them in memory: half a millisecond."""
 
 HAS_LIST, MANY_NAMES, NO_NAME = 1, 2, 4
 """Bits of the column `special`: an access list, more than one name, none."""
@@ -78,6 +83,7 @@ class Catalogue:
         self.mtime = np.zeros(0, np.int64)
         self.extension = np.zeros(0, np.int64)
         self.special = np.zeros(0, np.int64)
+        self.checked = np.zeros(0, np.bool_)  # whether the checksums of its rows were verified
 
     # -- following the tree --------------------------------------------------------------------
 
@@ -90,16 +96,34 @@ class Catalogue:
             self._changed.add(ino)
         return slot
 
+    def slots_of(self, inos: list[int]) -> list[int]:
+        """Return the slots of many inodes, which may be a few times among them."""
+        slots = self.slots
+        missing = dict.fromkeys(ino for ino in inos if ino not in slots)
+        while missing and self._free:
+            ino, _ = missing.popitem()
+            self.slot(Inode(ino))
+        if missing:
+            first, count = len(self.names), len(missing)
+            self.names += [b""] * count
+            self._grow_to(first + count)
+            self.special[first : first + count] = NO_NAME
+            self.inode[first : first + count] = list(missing)
+            slots.update(zip(map(Inode, missing), range(first, first + count), strict=True))
+            self._changed.update(map(Inode, missing))
+        return [slots[Inode(ino)] for ino in inos]
+
     def _extend(self) -> int:
         slot = len(self.names)
         self.names.append(b"")
-        if slot >= self._capacity:
-            self._grow()
+        self._grow_to(slot + 1)
         self.special[slot] = NO_NAME
         return slot
 
-    def _grow(self) -> None:
-        self._capacity += GROW
+    def _grow_to(self, count: int) -> None:
+        if count <= self._capacity:
+            return
+        self._capacity = count + max(GROW, count // GROW_SHARE)
         for column in (
             "inode",
             "parent",
@@ -110,9 +134,10 @@ class Catalogue:
             "mtime",
             "extension",
             "special",
+            "checked",
         ):
-            grown = np.zeros(self._capacity, np.int64)
             old = getattr(self, column)
+            grown = np.zeros(self._capacity, old.dtype)
             grown[: len(old)] = old
             setattr(self, column, grown)
 
@@ -137,12 +162,54 @@ class Catalogue:
     def refresh(self) -> Iterator[None]:
         """Look again at what has changed since the last time; it can be left alone at each step."""
         while self._changed:
-            self._look_at(self._changed.pop())
+            if len(self._changed) >= LOOK_FILES:
+                self._look_at_many([self._changed.pop() for _ in range(LOOK_FILES)])
+            else:
+                self._look_at_one(self._changed.pop())
             yield
+
+    def _look_at_one(self, ino: Inode) -> None:
+        """Look at an inode; what damage is in the way of is left for the next time."""
+        try:
+            self._look_at(ino)
+        except VexfsError:
+            self._changed.add(ino)
+            raise
+
+    def _look_at_many(self, inos: list[Inode]) -> None:
+        """Look at inodes together: what is plain of them and not in memory, as after a mount."""
+        nodes = self.tree.nodes
+        plain = list(self._view.plain_files([ino for ino in inos if ino not in nodes]))
+        left = set(inos)
+        try:
+            if plain:
+                left -= self._take_in(plain)
+        except (TypeError, ValueError, OverflowError):
+            pass  # damage has changed the type of a column: looking at each tells where
+        self._changed |= left
+        for ino in left:
+            self._changed.discard(ino)
+            self._look_at_one(ino)
+
+    def _take_in(self, rows: list[Row]) -> set[Inode]:
+        """Fill the columns of files, as far as they are to be believed before somebody finds them."""
+        inos, mode, uid, gid, size, mtime, parents, names = zip(*rows, strict=True)
+        slots = [self.slots[ino] for ino in inos]
+        self.mode[slots], self.uid[slots], self.gid[slots] = mode, uid, gid
+        self.size[slots], self.mtime[slots] = size, mtime
+        self.parent[slots] = [self._directory(Inode(parent)) for parent in parents]
+        self.extension[slots] = [self._extension(name) for name in names]
+        for slot, name in zip(slots, names, strict=True):
+            self.names[slot] = name
+        self.special[slots] = 0
+        self.checked[slots] = False
+        self.looked_at.extend(slots)
+        return set(inos)
 
     def _look_at(self, ino: Inode) -> None:
         slot = self.slots[ino]
         self.looked_at.append(slot)
+        self.checked[slot] = True
         try:
             node = self.tree.node(ino)
         except NotFound:
@@ -171,7 +238,15 @@ class Catalogue:
         slot = self.slots.get(node.ino)
         if slot is None or node.ino in self._changed or self.special[slot] & ~HAS_LIST:
             return self._stored_places(node)
-        return [Place(self._directory_inos[self.parent[slot]], self.names[slot])]
+        place = Place(self._directory_inos[self.parent[slot]], self.names[slot])
+        if self.checked[slot]:
+            return [place]
+        places = self._stored_places(node)
+        if places == [place]:
+            self.checked[slot] = True
+        else:
+            self.note(node.ino)
+        return places
 
     def _stored_places(self, node: Node) -> list[Place]:
         if node.nlink == 0:

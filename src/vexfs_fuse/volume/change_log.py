@@ -26,6 +26,15 @@ class ChangeLog:
             self._forgotten += half
         self._kept.append(number)
 
+    def extend(self, numbers: list[int]) -> None:
+        """Note many changes."""
+        for start in range(0, len(numbers), KEPT_MAX // 2):
+            some = numbers[start : start + KEPT_MAX // 2]
+            if len(self._kept) + len(some) > KEPT_MAX:
+                self._forgotten += len(self._kept)
+                self._kept.clear()
+            self._kept += some
+
     def since(self, place: int) -> list[int] | None:
         """Return what has changed since a place; None when that is not remembered."""
         return self._kept[place - self._forgotten :] if place >= self._forgotten else None

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from vexfs_fuse.errors import InvalidArgument, NoAttribute, NotFound
+from vexfs_fuse.errors import InvalidArgument, NoAttribute, NotFound, VexfsError
 from vexfs_fuse.pending import Pending
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import Inode
@@ -32,6 +32,9 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 MASKS_MAX: Final = 16
 """Answers to "which rows may be found" that are kept, a byte a row each."""
+
+STEP_ROWS: Final = 512
+"""Rows that are given their slots between two looks at the clock."""
 
 STEP_FILES: Final = 128
 """Files between two looks at the clock."""
@@ -234,6 +237,18 @@ class Search:
         found: Slots = np.flatnonzero(rows)
         return found
 
+    def catch_up(self) -> Iterator[None]:
+        """Take in what the next search must know of all files, when there is time.
+
+        Damage is left to searches to tell.
+        """
+        for name, space in list(self._vectors.spaces.items()):
+            if name not in self._vectors.loadings:
+                try:
+                    yield from self._slots_of(space)
+                except VexfsError:
+                    return
+
     def _slots_of(self, space: Space) -> Generator[None, None, Slots]:
         """Return the catalogue's slot of each row, all of them up to date."""
         row_slots = self._row_slots.get(space.name)
@@ -376,11 +391,13 @@ class _RowSlots:
         if len(self._inos) < rows.limit:
             self._inos = _longer(self._inos, len(rows.inos))
             self._slots = _longer(self._slots, len(rows.inos))
-        for row in np.flatnonzero(self._inos[: rows.limit] != rows.inos[: rows.limit]).tolist():
-            ino = int(rows.inos[row])
-            self._slots[row] = self._catalogue.slot(Inode(ino))
-            self._inos[row] = ino
-            self.given.append(row)
+        outdated = np.flatnonzero(self._inos[: rows.limit] != rows.inos[: rows.limit])
+        for start in range(0, len(outdated), STEP_ROWS):
+            some = outdated[start : start + STEP_ROWS]
+            inos = rows.inos[some]
+            self._slots[some] = self._catalogue.slots_of(inos.tolist())
+            self._inos[some] = inos
+            self.given.extend(some.tolist())
             yield
         self._given = given
 

@@ -278,6 +278,8 @@ class Volume:
         moment for what can wait.
         """
         yield from self.indexes.load()
+        if is_quiet():
+            yield from self.search.catch_up()
         yield from self._purge_quietly()
         yield from self._commit_state()
         if self.failure is None:
