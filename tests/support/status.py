@@ -83,7 +83,9 @@ STATUS: dict[str, Any] = {
                 "model": None,
                 "vectors": 50_000,
                 "tail": 1_232,
+                "waiting": 0,
                 "shards": 2,
+                "saved": 1,
                 "dead": 7,
                 "bytes": 99_000_000,
                 "ef": 140,
@@ -91,6 +93,7 @@ STATUS: dict[str, Any] = {
                 "judged": 64,
                 "built": 3,
                 "build_s": 12.5,
+                "loading": None,
                 "building": None,
             }
         ],

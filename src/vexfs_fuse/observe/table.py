@@ -317,6 +317,27 @@ METRICS: Final = (
         _of_spaces("tail"),
     ),
     Metric(
+        "vexfs_vectors_waiting",
+        GAUGE,
+        ("space",),
+        "Vectors in the tail that the next graph will hold.",
+        _of_spaces("waiting"),
+    ),
+    Metric(
+        "vexfs_graphs",
+        GAUGE,
+        ("space",),
+        "Graphs that a search asks.",
+        _of_spaces("shards"),
+    ),
+    Metric(
+        "vexfs_graphs_saved",
+        GAUGE,
+        ("space",),
+        "Graphs among them that are on disk, so that the next mount need not build them.",
+        _of_spaces("saved"),
+    ),
+    Metric(
         "vexfs_vectors_dead",
         GAUGE,
         ("space",),
