@@ -49,14 +49,14 @@ class Metric(enum.Enum):
         return vector
 
     def prepare(self, vectors: Floats) -> Floats:
-        """Return one vector, or rows of them, as they are kept: under cosine of unit length."""
+        """Return one vector, or rows of them, as they are kept: under cosine of unit length.
+
+        To the last bit the same one by one and together: equal vectors must tie.
+        """
         if self is not Metric.COSINE:
             return vectors
-        wide = vectors.astype(np.float64)
-        if wide.ndim == 1:
-            wide /= math.sqrt(wide @ wide)
-        else:
-            wide /= np.sqrt((wide * wide).sum(axis=1, keepdims=True))
+        wide = vectors.astype(np.float64, order="C")
+        wide /= np.sqrt((wide * wide).sum(axis=-1, keepdims=True))
         unit: Floats = wide.astype(np.float32)
         return unit
 
