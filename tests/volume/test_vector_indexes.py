@@ -3,8 +3,11 @@
 import dataclasses
 import logging
 import stat
+import threading
 from collections.abc import Iterator
 from random import Random
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -169,6 +172,32 @@ def test_two_may_load_at_once(store: SimulatedStore) -> None:
     next(second)  # never worked
     assert nearest(mounted, 5) == inodes(mounted)[5]
     assert check(mounted.volume) == []
+    mounted.close()
+
+
+def test_background_work_does_not_wait_for_what_a_search_loads(store: SimulatedStore) -> None:
+    saved(store)
+    mounted = store.open()
+    loading = mounted.volume.applier.vectors.loadings["default"]
+    searching = next(loading.steps())
+    assert searching is not None
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow_names(directory: str) -> list[str]:
+        entered.set()
+        go_on.wait(10)
+        return []
+
+    disk: Any = mounted.volume.disk  # counts what passes, and has the other one inside
+    with patch.object(disk.disk, "names", slow_names):
+        thread = threading.Thread(target=searching.work)
+        thread.start()
+        assert entered.wait(10)
+        assert loading.is_worked_on
+        assert list(mounted.volume.indexes.load()) == []
+        go_on.set()
+        thread.join()
+    assert nearest(mounted, 5) == inodes(mounted)[5]
     mounted.close()
 
 

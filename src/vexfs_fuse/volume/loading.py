@@ -46,6 +46,11 @@ class Loading:
         absent = 0 if self._left is None else len(self._left) - self._at
         return self.space.loaded * (1.0 - absent / max(1, len(self.space)))
 
+    @property
+    def is_worked_on(self) -> bool:
+        """Whether a thread is reading at this moment, for whoever it may be."""
+        return self._piece is not None and self._piece.is_running
+
     def steps(self) -> Iterator[Pending[None] | None]:
         """Take the steps that are left; a `Pending` need not be resumed by who leaves."""
         while not self.done:
@@ -127,6 +132,10 @@ class _Piece:
         self.outcome: Any = None
         self.is_worked = False
         self._lock = threading.Lock()
+
+    @property
+    def is_running(self) -> bool:
+        return self._lock.locked()
 
     def run(self) -> None:
         with self._lock:

@@ -242,12 +242,11 @@ class Search:
 
         Damage is left to searches to tell.
         """
-        for name, space in list(self._vectors.spaces.items()):
-            if name not in self._vectors.loadings:
-                try:
-                    yield from self._slots_of(space)
-                except VexfsError:
-                    return
+        for space in list(self._vectors.spaces.values()):
+            try:
+                yield from self._slots_of(space)
+            except VexfsError:
+                return
 
     def _slots_of(self, space: Space) -> Generator[None, None, Slots]:
         """Return the catalogue's slot of each row, all of them up to date."""

@@ -29,6 +29,8 @@ INDEX_STEPS: Final = 8
 LOAD_STEPS: Final = 256
 """Slices of loading, of about two milliseconds, before other maintenance has its turn."""
 
+_END: Final[Any] = object()
+
 CLOSING_S: Final = 5.0
 """No shard is begun to be saved so long after unmounting began; what is not saved is built again."""
 
@@ -56,16 +58,19 @@ class VectorIndexes:
         return self._writer.refusal is None
 
     def load(self) -> Iterator[Pending[Any] | None]:
-        """Load some of what is not in memory yet; all of it in a few rounds."""
+        """Load some of what is not in memory yet; all of it in a few rounds.
+
+        What a search loads at this moment is left to it: there is other work meanwhile.
+        """
         left = LOAD_STEPS
-        for name in list(self._vectors.loadings):
-            loading = self._vectors.loadings.get(name)
-            for step in loading.steps() if loading is not None else ():
+        for name, loading in list(self._vectors.loadings.items()):
+            steps = loading.steps()
+            while not loading.is_worked_on and (step := next(steps, _END)) is not _END:
                 yield step
                 left -= 1
                 if not left:
                     return
-            if loading is not None and self._vectors.loadings.get(name) is loading:
+            if loading.done and self._vectors.loadings.get(name) is loading:
                 del self._vectors.loadings[name]
 
     def tend(self, is_quiet: Callable[[], bool]) -> Iterator[Pending[Any] | None]:

@@ -6,6 +6,7 @@ but for `Batch.run` and what `maintain` hands out.
 
 import logging
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from vexfs_fuse.clock import Clock
@@ -53,6 +54,9 @@ OVERLAY_ROWS_MAX: Final = 400_000
 
 UNUSED_INODES_MAX: Final = 50_000
 """Beyond so many inodes that nobody uses, too."""
+
+CATCH_UP_STEPS: Final = 1_024
+"""Slices of taking in what searches must know of files before other maintenance has its turn."""
 
 BLOCK_BYTES: Final = 4096
 
@@ -277,9 +281,9 @@ class Volume:
         resumed before the next step.  Ends when nothing is due.  `is_quiet` says whether now is a
         moment for what can wait.
         """
-        yield from self.indexes.load()
         if is_quiet():
-            yield from self.search.catch_up()
+            yield from islice(self.search.catch_up(), CATCH_UP_STEPS)
+        yield from self.indexes.load()
         yield from self._purge_quietly()
         yield from self._commit_state()
         if self.failure is None:
