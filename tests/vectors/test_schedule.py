@@ -32,6 +32,13 @@ def test_merging_comes_first_when_there_are_too_many_shards() -> None:
     assert work.reason == "merge"
 
 
+def test_large_shards_that_cannot_be_merged_do_not_hold_up_what_waits() -> None:
+    shards = parts(*[LIMIT * 9 // 10] * (2 * SHARDS_MAX), *[100] * 4)
+    waiting = Size(99, 100, 100, False)
+    work = next_work([*shards, waiting], UNIT, LIMIT, idle=False)
+    assert work == ((99,), NEW_VECTORS)
+
+
 def test_a_shard_with_many_dead_vectors_is_rebuilt() -> None:
     work = next_work([Size(0, 1_000, 690, True)], UNIT, LIMIT, idle=False)
     assert work == ((0,), "dead vectors")
