@@ -18,12 +18,16 @@ def test_sections_tables_and_units_are_for_people() -> None:
     assert "  read only    no\n" in shown
     assert "    records         20\n" in shown
     assert "    free   77.5 GiB" in shown
-    assert "                slabs  pages used  pages free  hits  misses  evictions\n" in shown
+    assert (
+        "                slabs  pages used  pages free  hits  misses  fills  evictions\n" in shown
+    )
     assert "           count  failed  median us  p99 us\n" in shown
     assert "  getattr  1,200       0          8      65\n" in shown
     assert "  exact default      3        131     524\n" in shown
     assert "default         384  cosine      -   50,000  1,232 " in shown
-    assert "      64.0 KiB      1          13           3   100       7          2\n" in shown
+    assert (
+        "      64.0 KiB      1          13           3   100       7      5          2\n" in shown
+    )
 
 
 @pytest.mark.mount

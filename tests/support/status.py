@@ -49,6 +49,7 @@ STATUS: dict[str, Any] = {
         },
         "segments": {
             "segments": 2,
+            "dropped": 1,
             "live_bytes": 100_000,
             "dead_bytes": 20_000,
             "queued_bytes": 10_000,
@@ -69,6 +70,7 @@ STATUS: dict[str, Any] = {
                     "pages_free": 3,
                     "hits": 100,
                     "misses": 7,
+                    "fills": 5,
                     "evictions": 2,
                 }
                 for page_bytes in (4_096, 65_536, 1_048_576)

@@ -40,6 +40,25 @@ def _of_spaces(column: str) -> Callable[[Recorder, Status], Values]:
     ]
 
 
+TIER: Final = ("tier", "page_bytes")
+NO_PAGES: Final = "any"
+"""Stands for a page size where a tier is not made of pages."""
+
+
+def _of_hot(status: Status, count: Callable[[dict[str, int]], int]) -> Values:
+    return [
+        (("hot", str(use["page_bytes"])), count(use)) for use in status["volume"]["pool"]["pages"]
+    ]
+
+
+def _of_tiers(status: Status, counts: Callable[[dict[str, int]], tuple[int, int]]) -> Values:
+    return [
+        ((tier, str(use["page_bytes"])), count)
+        for use in status["volume"]["pool"]["pages"]
+        for tier, count in zip(("hot", "warm"), counts(use), strict=True)
+    ]
+
+
 _PAGES: Final = "volume.pool.pages.*page_bytes"
 
 METRICS: Final = (
@@ -165,23 +184,38 @@ METRICS: Final = (
     Metric(
         "vexfs_pool_hits",
         COUNTER,
-        ("page_bytes",),
-        "Reads and writes that found their page in the pool (the hot tier).",
-        f"{_PAGES}.hits",
+        TIER,
+        "Reads that a tier had the bytes for: hot, in a page; warm, in segments, of which a page was filled.",
+        lambda _, status: _of_tiers(status, lambda use: (use["hits"], use["fills"])),
     ),
     Metric(
         "vexfs_pool_misses",
         COUNTER,
-        ("page_bytes",),
-        "Pages that had to be taken from the pool's free ones, new or filled from a segment.",
-        f"{_PAGES}.misses",
+        TIER,
+        "Reads that a tier had no bytes for: hot, in no page; warm, not stored either, as they are a hole.",
+        lambda _, status: _of_tiers(
+            status, lambda use: (use["misses"], use["misses"] - use["fills"])
+        ),
+    ),
+    Metric(
+        "vexfs_pool_bytes",
+        GAUGE,
+        TIER,
+        "Bytes that a tier holds: pages of the hot one; contents in the warm one have no page size.",
+        lambda _, status: [
+            *_of_hot(status, lambda use: use["pages_used"] * use["page_bytes"]),
+            (("warm", NO_PAGES), status["volume"]["segments"]["live_bytes"]),
+        ],
     ),
     Metric(
         "vexfs_pool_evictions",
         COUNTER,
-        ("page_bytes",),
-        "Clean pages that made room for others.",
-        f"{_PAGES}.evictions",
+        TIER,
+        "What a tier let go of to make room: clean pages of the hot one; whole segments of the warm one.",
+        lambda _, status: [
+            *_of_hot(status, lambda use: use["evictions"]),
+            (("warm", NO_PAGES), status["volume"]["segments"]["dropped"]),
+        ],
     ),
     Metric(
         "vexfs_pool_pages_used",

@@ -34,11 +34,12 @@ class PoolFull(Exception):
 class Counters:
     """What the owner of the pages counts, for one page size."""
 
-    __slots__ = ("evictions", "hits", "misses")
+    __slots__ = ("evictions", "fills", "hits", "misses")
 
     def __init__(self) -> None:
-        self.hits = 0
-        self.misses = 0
+        self.hits = 0  # reads of a page that had the bytes
+        self.misses = 0  # reads that had to fill one
+        self.fills = 0  # those among them for which there were stored bytes, and not only holes
         self.evictions = 0
 
 
@@ -51,6 +52,7 @@ class SizeUse(NamedTuple):
     pages_free: int  # within carved slabs; a free slab belongs to no size
     hits: int
     misses: int
+    fills: int
     evictions: int
 
 
@@ -213,7 +215,16 @@ class Pool:
             free = len(self._current[size]) + sum(map(len, self._partial[size].values()))
         counted = self.counters[size]
         used = slabs * (SLAB_BYTES // size) - free
-        return SizeUse(size, slabs, used, free, counted.hits, counted.misses, counted.evictions)
+        return SizeUse(
+            size,
+            slabs,
+            used,
+            free,
+            counted.hits,
+            counted.misses,
+            counted.fills,
+            counted.evictions,
+        )
 
 
 def _aligned_zeros(size: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:

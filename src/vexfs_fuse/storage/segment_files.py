@@ -51,6 +51,11 @@ class SegmentFiles:
         with self._lock:
             return sorted(self._existing)
 
+    @property
+    def dropped(self) -> int:
+        """How many segments have gone since the files were opened."""
+        return len(self._dropped)
+
     def create(self, segment: Segment) -> File:
         """Make a file and return it for writing; durable once `sync_names` has returned."""
         self._disk.make_directory(DIRECTORY)

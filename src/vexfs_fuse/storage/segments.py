@@ -55,6 +55,7 @@ class Statistics(NamedTuple):
     """Counts since the segments were opened; of reads in several threads some may be missed."""
 
     segments: int
+    dropped: int
     live_bytes: int
     queued_bytes: int  # staged and not settled
     frames_staged: int
@@ -326,6 +327,7 @@ class Segments:
         """Return the counts."""
         return Statistics(
             segments=len(self._files.numbers()),
+            dropped=self._files.dropped,
             live_bytes=sum(self._live.values()),
             queued_bytes=self._queue.batch.size_bytes + self._unsettled_bytes,
             frames_staged=self._frames_staged,

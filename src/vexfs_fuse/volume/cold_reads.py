@@ -146,7 +146,9 @@ class ColdReads:
         pieces = _gaps(page, extents, page.start, min(page.end, file_bytes))
         if len(pieces) > FILL_PIECES_MAX:
             pieces = _gaps(page, extents, max(page.start, offset), min(page.end, end))
-        page.counters.misses += bool(pieces)
+        if pieces and not fetched:  # else it was counted when it went to fetch
+            page.counters.misses += 1
+            page.counters.fills += any(isinstance(piece, Extent) for piece in pieces)
         missing: list[Extent] = []
         for piece in pieces:
             if isinstance(piece, Hole):
