@@ -45,7 +45,7 @@ class Home:
 
     def run(self, *arguments: str | Path, uid: int | None = None, stdin: str = "") -> Result:
         return subprocess.run(
-            [*_as_user(uid), *self.command(*arguments)],
+            [*as_user(uid), *self.command(*arguments)],
             env=self.environment,
             capture_output=True,
             text=True,
@@ -80,7 +80,7 @@ class Home:
         assert "WARNING" not in self.log
 
 
-def _as_user(uid: int | None) -> list[str]:
+def as_user(uid: int | None) -> list[str]:
     """Return the prefix that runs a command as another user.
 
     It may read what it may not otherwise: our interpreter may lie in root's home directory.

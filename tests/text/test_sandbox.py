@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import hostile_parser
-from tests.support.commands import NOBODY, SOURCE, _as_user
+from tests.support.commands import NOBODY, SOURCE, as_user
 from vexfs_fuse.errors import ExtractionFailed
 from vexfs_fuse.text.document import Document
 from vexfs_fuse.text.sandbox import TITLE_CHARS_MAX, Extractor, Limits
@@ -224,7 +224,7 @@ def test_an_ordinary_user_s_processes_are_confined_too() -> None:
         "print(extractor.confinement)\n"
     )
     result = subprocess.run(
-        [*_as_user(1_000), sys.executable, "-P", "-c", program],
+        [*as_user(1_000), sys.executable, "-P", "-c", program],
         env={"PYTHONPATH": f"{SOURCE}:{ROOT}", "PATH": os.environ["PATH"]},
         cwd="/",
         capture_output=True,
