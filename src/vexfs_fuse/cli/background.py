@@ -34,6 +34,8 @@ def launch(serve: Callable[[int], int], log_place: str) -> int:
     except KeyboardInterrupt:
         os.kill(daemon, signal.SIGTERM)
         raise
+    if not line or line.startswith(_FAILURE):
+        os.waitpid(daemon, 0)  # it has ended or is about to
     if line.startswith(_FAILURE):
         raise MountFailed(line.removeprefix(_FAILURE).decode(errors="replace"))
     if not line:
