@@ -23,6 +23,8 @@ PARALLEL_DIROPS: Final = 1 << 18
 EXPLICIT_INVAL_DATA: Final = 1 << 25
 HANDLE_KILLPRIV: Final = 1 << 19
 HANDLE_KILLPRIV_V2: Final = 1 << 28
+SETXATTR_EXT: Final = 1 << 29
+INIT_EXT: Final = 1 << 30  # there are 32 flags more, of which we understand none
 
 NAMES: Final = {
     DONT_MASK: "DONT_MASK",
@@ -59,10 +61,13 @@ class Wishes(NamedTuple):
     no ASYNC_DIO
         The kernel drops its pages of what was written past them only when it has waited for the
         answer: with it, a buffered reader beside O_DIRECT and AIO would see old bytes for good.
+    no SETXATTR_EXT, no INIT_EXT
+        Requests to set an attribute and to create would be laid out in another way (the latter for
+        SECURITY_CTX, which is among the flags of INIT_EXT).
     """
 
     add: int = DONT_MASK | PARALLEL_DIROPS | HANDLE_KILLPRIV_V2 | EXPLICIT_INVAL_DATA
-    remove: int = AUTO_INVAL_DATA | ASYNC_DIO
+    remove: int = AUTO_INVAL_DATA | ASYNC_DIO | SETXATTR_EXT | INIT_EXT
 
 
 class InitRelay:
