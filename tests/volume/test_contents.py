@@ -188,6 +188,23 @@ def test_bytes_under_way_to_the_disk_do_not_change(files: StoredFiles) -> None:
     assert files.read(node, 65_900, 100) == DATA[65_900:66_000]
 
 
+def test_bytes_that_are_cut_off_under_way_to_the_disk_do_not_change_either(
+    files: StoredFiles,
+) -> None:
+    """They share a checksum with those that stay, and a page with others that are read again."""
+    node = stored(files, 200_000)
+    files.write(node, 30_000, DATA[:170_000])
+    files.flush(node)
+    files.seal()
+    files.resize(node, 40_000)
+    files.resize(node, 60_000)
+    expected = DATA[:30_000] + DATA[:10_000] + bytes(20_000)
+    assert files.read(node, 0, 60_000) == expected
+    files.settle()
+    files.start(8 * MIB)
+    assert files.read(files.nodes[node.ino], 0, 60_000) == expected
+
+
 def test_a_page_given_up_while_it_is_queued_is_not_used_again_before(files: StoredFiles) -> None:
     node, other = files.make(), files.make()
     files.write(node, 0, DATA[:MIB])

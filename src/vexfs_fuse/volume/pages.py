@@ -45,7 +45,8 @@ class PageTable:
     ) -> list[Page]:
         """Return pages over bytes `offset` to `end`, to be filled now; then call `give_back`.
 
-        Nothing can evict them meanwhile.  When `writing`, no byte of the range is queued in them.
+        Nothing can evict them meanwhile.  No byte is queued in them that may be filled: of the range
+        when `writing`, else those that were cut off.
 
         Raises
         ------
@@ -66,7 +67,11 @@ class PageTable:
                     claimed.append(page)
                     if end > page.end and page.page_bytes == SMALL:
                         page = claimed[-1] = self._copy(page, UNIT)
-                    elif writing and page.queued and runs.overlaps(page.queued, position, end):
+                    elif page.queued and (
+                        runs.overlaps(page.queued, position, end)
+                        if writing
+                        else _gap_is_queued(page)
+                    ):
                         page = claimed[-1] = self._copy(page, page.page_bytes)
                 position = page.end
         except PoolFull:
@@ -229,3 +234,10 @@ class PageTable:
             if not content.pages:
                 self._emptied(content)
         return True
+
+
+def _gap_is_queued(page: Page) -> bool:
+    """Whether the writer thread has yet to read bytes that the file has no more."""
+    queued = page.queued or []
+    gaps = runs.gaps(page.valid, page.start, page.end)
+    return any(runs.overlaps(queued, start, end) for start, end in gaps)
