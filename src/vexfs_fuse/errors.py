@@ -97,6 +97,12 @@ class FileTooBig(VexfsError):
     errno, http_status, sentence = errno.EFBIG, 413, "the file would be too big"
 
 
+class NothingThere(VexfsError):
+    """A search for data or a hole begins at the end of the file or beyond, or finds no more data."""
+
+    errno, http_status, sentence = errno.ENXIO, 416, "nothing there"
+
+
 class NoAttribute(VexfsError):
     """The file has no such extended attribute."""
 

@@ -34,7 +34,7 @@ from vexfs_fuse.volume.volume import Volume
 from vexfs_fuse.volume.writer import SYSTEM, Actor
 
 HERE = Path(__file__).parent
-NAME = f"revision-{FORMAT}-with-passages"
+NAME = f"revision-{FORMAT}-with-holes"
 VOLUME = "0f7e3ad2-5a52-4f0e-8f5e-8d1c7b1e9a01"
 TORN = bytes.fromhex("97ce000f4240cf18ab")  # the beginning of a record
 ALICE = Actor(1000, 1000, 4242)
@@ -131,6 +131,7 @@ class Maker:
         small = self.names.find(ROOT, b"small")
         self.write(small, 100, pattern(300, 10))
         self.volume.vectors.set(late, b"user.vexfs.vector", b"[0.5, 0.5, 0]", ROOT_USER)
+        self.volume.files.punch(late, 4_000, 2_000, ROOT_USER, keeps_size=False)
         open_file = self.file(ROOT, b"open", pattern(70_000, 11))
         open_file.opens += 1
         self.names.unlink(ROOT, b"open", ROOT_USER)
@@ -169,6 +170,8 @@ class Maker:
         sparse = self.file(ROOT, b"sparse", b"")
         self.write(sparse, 1 << 40, b"far out")
         self.volume.files.resize(sparse, 1 << 41, ROOT_USER)
+        punched = self.file(ROOT, b"punched", pattern(200_000, 13))
+        self.volume.files.punch(punched, 70_001, 100_000, ROOT_USER, keeps_size=True)
         program = self.file(ROOT, b"program", pattern(70_000, 6))
         self.volume.attributes.touch_atime(program, self.volume.clock.now_ns())
 

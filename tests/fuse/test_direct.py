@@ -20,7 +20,7 @@ from vexfs_fuse.units import Lsn
 
 UNIQUE = 77
 IDS = (1000, 100, 4242)
-FALLOCATE = 43
+IOCTL = 39
 
 
 class Never:
@@ -88,7 +88,7 @@ def kernel(vfs: MemoryVfs) -> Iterator[Kernel]:
 
 
 def test_what_is_not_known_is_not_implemented(kernel: Kernel) -> None:
-    assert kernel.ask(FALLOCATE, 1) == (errno.ENOSYS, b"")
+    assert kernel.ask(IOCTL, 1) == (errno.ENOSYS, b"")
 
 
 def test_interruptions_are_not_answered(kernel: Kernel) -> None:
@@ -154,7 +154,7 @@ def test_what_is_durable_at_once_is_answered_at_once(kernel: Kernel, vfs: Memory
 def test_a_write_that_waits_keeps_its_bytes(kernel: Kernel, vfs: MemoryVfs) -> None:
     kept: list[Any] = []
 
-    def full(_handle: int, _offset: int, data: Any) -> WaitForSpace:
+    def full(_handle: int, _offset: int, data: Any, _who: Any) -> WaitForSpace:
         kept.append(data)
         return WaitForSpace(lambda: len(data))
 
@@ -180,3 +180,32 @@ def test_callers_are_remembered_within_a_bound(monkeypatch: pytest.MonkeyPatch) 
     for pid in range(10):
         assert callers[wire.IDS.pack(0, 0, pid)].pid == pid
         assert len(callers) <= 4
+
+
+def test_a_range_to_allocate_and_a_place_to_seek_are_passed_on(
+    kernel: Kernel, vfs: MemoryVfs
+) -> None:
+    asked: list[Any] = []
+
+    def seek(*request: Any) -> int:
+        asked.append(request)
+        return 2**40
+
+    vfs.fallocate = lambda *request: asked.append(request[:-1])  # type: ignore[attr-defined]
+    vfs.seek = seek  # type: ignore[attr-defined]
+    assert kernel.ask(wire.FALLOCATE, 3, struct.pack("=QQQII", 7, 2**33, 5, 16, 0)) == (0, b"")
+    error, body = kernel.ask(wire.LSEEK, 3, struct.pack("=QQII", 7, 2**34, 4, 0)) or (0, b"")
+    assert asked == [(7, 2**33, 5, 16), (3, 7, 2**34, 4)]
+    assert (error, struct.unpack("=Q", body)) == (0, (2**40,))
+
+
+def test_who_writes_is_told(kernel: Kernel, vfs: MemoryVfs) -> None:
+    asked: list[Any] = []
+
+    def write(*request: Any) -> int:
+        asked.append(request[-1].uid)
+        return 5
+
+    vfs.write = write  # type: ignore[method-assign, assignment]
+    kernel.ask(wire.WRITE, 1, wire.WRITE_IN.pack(1, 0, 5) + b"bytes")
+    assert asked == [IDS[0]]

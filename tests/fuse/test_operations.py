@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.memory_mount import MemoryMount
 from tests.support.persons import ALICE, acting_as
+from tests.support.syscalls import fallocate, refused
 from vexfs_fuse.fuse.reader import Way
 
 pytestmark = pytest.mark.mount
@@ -54,6 +55,21 @@ def test_pages_survive_a_write_beside_them(root: Path) -> None:
         file.write(b"b" * 10)
         file.seek(0)
         assert file.read() == b"a" * 5_000 + b"b" * 10 + b"a" * 14_990
+
+
+def test_what_pyfuse3_has_no_words_for(volume: MemoryMount, file: Path) -> None:
+    if volume.wishes["reader"] is Way.DIRECT:
+        pytest.skip(
+            "the kernel's own words are understood; tests/posix/test_allocation.py has them"
+        )
+    with file.open("r+b") as opened:
+        with refused(errno.EOPNOTSUPP):
+            fallocate(opened.fileno(), 0, 0, 4_096)
+        os.posix_fallocate(opened.fileno(), 0, 4_096)
+        assert os.fstat(opened.fileno()).st_size == 4_096
+        os.truncate(file, 1 << 20)
+        assert os.lseek(opened.fileno(), 8_192, os.SEEK_DATA) == 8_192
+        assert os.lseek(opened.fileno(), 0, os.SEEK_HOLE) == 1 << 20
 
 
 def test_opening_with_truncation_empties(file: Path) -> None:

@@ -1,6 +1,7 @@
 """Set-id bits and capabilities, which HANDLE_KILLPRIV_V2 leaves to us, as programs see them."""
 
 import os
+import socket
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -50,6 +51,27 @@ def write(path: Path) -> None:
 def test_another_s_write_clears_set_id_for_the_kernel_too(program: Path) -> None:
     acting_as(ALICE, lambda: write(program))
     assert mode_kept(program) == 0o777
+
+
+def test_who_writes_decides_and_not_who_has_opened(program: Path) -> None:
+    """One descriptor, opened by root and handed to a user, and the other way round."""
+    opened_by_root = os.open(program, os.O_WRONLY)
+    acting_as(ALICE, lambda: os.write(opened_by_root, b"changed"))
+    os.close(opened_by_root)
+    assert mode_kept(program) == 0o777
+    program.chmod(SET_ID)
+    ours, theirs = socket.socketpair()
+
+    def open_and_hand_over() -> None:
+        descriptor = os.open(program, os.O_WRONLY)
+        socket.send_fds(theirs, [b"x"], [descriptor])
+
+    acting_as(ALICE, open_and_hand_over)
+    _, (opened_by_alice,), _, _ = socket.recv_fds(ours, 1, 1)
+    os.write(opened_by_alice, b"changed")
+    for descriptor in (opened_by_alice, ours.detach(), theirs.detach()):
+        os.close(descriptor)
+    assert stat.S_IMODE(program.stat().st_mode) == SET_ID
 
 
 def test_another_s_truncation_clears_set_id_for_the_kernel_too(program: Path) -> None:

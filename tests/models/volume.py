@@ -352,6 +352,23 @@ class VolumeModel:
         self._set(ino, data=data, mtime=now, ctime=now)
         self._record()
 
+    def allocate(self, ino: int, end: int, now: int, *, keeps_size: bool) -> None:
+        """See that the file reaches to `end`."""
+        if end > len(self.live(ino).data) and not keeps_size:
+            self.resize(ino, end, now)
+        else:
+            self.set_attributes(ino, Attributes(mtime=now), now)
+
+    def punch(self, ino: int, start: int, end: int, now: int, *, keeps_size: bool) -> None:
+        """Make a hole."""
+        self.flush(ino)
+        data = bytearray(self.logged[ino].data)
+        if not keeps_size:
+            data = data.ljust(end, b"\0")
+        data[start:end] = bytes(len(data[start:end]))
+        self._set(ino, data=bytes(data), mtime=now, ctime=now)
+        self._record()
+
     def set_attributes(self, ino: int, wanted: Attributes, now: int) -> None:
         """Set mode, owner, group and times."""
         mode = self.logged[ino].mode

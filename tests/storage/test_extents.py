@@ -17,6 +17,7 @@ steps = st.lists(
     st.one_of(
         st.lists(ranges, min_size=1, max_size=4).map(lambda laid: ("insert", laid)),
         st.integers(0, SPACE).map(lambda size: ("truncate", [(size, 0)])),
+        ranges.map(lambda hole: ("punch", [hole])),
     ),
     max_size=12,
 )
@@ -38,6 +39,10 @@ class Model:
             size = arguments[0][0]
             self.owners[size:] = [(0, 0)] * (SPACE - size)
             self.account(self.map.truncate(size))
+        elif kind == "punch":
+            ((offset, length),) = arguments
+            self.owners[offset : offset + length] = [(0, 0)] * length
+            self.account(self.map.punch(offset, offset + length))
         else:
             laid = [self.frame(offset, length) for offset, length in arguments]
             self.account(self.map.insert(laid))
@@ -106,6 +111,19 @@ def test_pieces_fill_exactly_the_range_that_was_asked_for(
         assert whole is None or piece == cut(whole, offset, offset + piece.length)
         offset += piece.length
     assert offset == asked[0] + length
+
+
+@given(steps, st.integers(0, SPACE))
+def test_data_and_holes_are_found_from_anywhere(
+    steps: list[tuple[str, list[tuple[int, int]]]], offset: int
+) -> None:
+    model = Model()
+    for kind, arguments in steps:
+        model.run(kind, arguments)
+    held = [owner != (0, 0) for owner in model.owners[offset:]]
+    data = model.map.data_from(offset)
+    assert data == (offset + held.index(True) if any(held) else None)
+    assert model.map.hole_from(offset) == offset + [*held, False].index(False)
 
 
 def test_extents_near_the_largest_file_size_are_cut_exactly() -> None:

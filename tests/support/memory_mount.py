@@ -30,7 +30,7 @@ class MemoryMount:
         self._directory.chmod(0o755)
         self._made_path = path is None
         self.path = path or self._directory / "mnt"
-        self._wishes = wishes
+        self.wishes = wishes
         self._loud = loud
         self._daemon: subprocess.Popen[str] | None = None
         self.pid = 0
@@ -40,10 +40,10 @@ class MemoryMount:
     def __enter__(self) -> Self:
         if self._made_path:
             self.path.mkdir()
-            if uid := self._wishes.get("uid"):
+            if uid := self.wishes.get("uid"):
                 os.chown(self.path, uid, uid)
         command = [sys.executable, "-m", "tests.support.memory_daemon"]
-        command += [str(self.path), json.dumps(self._wishes)]
+        command += [str(self.path), json.dumps(self.wishes)]
         with self.log.open("w") as log:
             self._daemon = subprocess.Popen(
                 command,

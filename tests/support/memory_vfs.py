@@ -265,7 +265,7 @@ class MemoryVfs:
     def read(self, handle: int, offset: int, size: int) -> Any:
         return bytes(memoryview(self.handles[handle].data)[offset : offset + size])
 
-    def write(self, handle: int, offset: int, data: bytes) -> Any:
+    def write(self, handle: int, offset: int, data: bytes, who: Any = None) -> Any:
         entry = self.handles[handle]
         end = offset + len(data)
         if end > entry.size:

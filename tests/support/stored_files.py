@@ -62,6 +62,10 @@ class StoredFiles:
         self.book(node, self.contents.resize(node, size), [])
         node.size = size
 
+    def punch(self, node: Node, start: int, end: int) -> None:
+        self.flush(node)
+        self.book(node, self.contents.punch(node, start, end), [])
+
     def forget(self, node: Node) -> None:
         self.book(node, self.contents.forget(node), [])
         node.size = 0

@@ -64,6 +64,9 @@ class Model:
         self.data[kept:] = bytes(WINDOW_BYTES - kept)
         self.size = size
 
+    def punch(self, start: int, end: int) -> None:
+        self.data[start - self.base : end - self.base] = bytes(end - start)
+
     def read(self, offset: int, size: int) -> bytes:
         end = min(offset + size, self.size)
         return bytes(self.data[offset - self.base : max(offset, end) - self.base])
@@ -152,6 +155,28 @@ class ContentsMachine(RuleBasedStateMachine):
         size = min(BASES[ino - 2] + place, FILE_BYTES_MAX)
         self.files.resize(self.node(ino), size)
         self.models[ino].resize(size)
+
+    @rule(ino=inodes, place=places, size=sizes)
+    def punch(self, ino: Inode, place: int, size: int) -> None:
+        start = BASES[ino - 2] + place
+        end = min(start + size, FILE_BYTES_MAX)
+        if end <= start:
+            return
+        self.files.punch(self.node(ino), start, end)
+        self.models[ino].punch(start, end)
+
+    @rule(ino=inodes, place=places)
+    def seek(self, ino: Inode, place: int) -> None:
+        """Where no data are said to be there are zeros; a hole is one, or the end."""
+        contents, model = self.files.contents, self.models[ino]
+        offset = BASES[ino - 2] + place
+        data = contents.seek_data(self.node(ino), offset)
+        end = model.size if data is None else data
+        assert not any(model.read(offset, end - offset))
+        if offset < model.size:
+            hole = contents.seek_hole(self.node(ino), offset)
+            assert offset <= hole <= model.size
+            assert not any(model.read(hole, 1))
 
     @rule(ino=inodes)
     def empty(self, ino: Inode) -> None:

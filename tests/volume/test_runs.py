@@ -29,4 +29,7 @@ def test_runs_answer_like_a_set_of_integers(
     assert r.holds(runs, *asked) == (span <= model)
     assert r.overlaps(runs, *asked) == bool(span & model)
     assert [b for part in r.parts(runs, *asked) for b in range(*part)] == sorted(span & model)
+    start = asked[0]
+    assert r.first_from(runs, start) == min((b for b in model if b >= start), default=None)
+    assert r.end_from(runs, start) == min(set(range(start, 3 * SPACE)) - model)
     assert [b for part in r.gaps(runs, *asked) for b in range(*part)] == sorted(span - model)

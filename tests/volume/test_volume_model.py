@@ -24,12 +24,13 @@ from hypothesis.stateful import (
 from tests.models.volume import VolumeModel
 from tests.support.disks import PowerCut
 from tests.support.stores import ROOT_USER, Mounted, SimulatedStore
-from vexfs_fuse.errors import VexfsError
+from vexfs_fuse.errors import NothingThere, VexfsError
 from vexfs_fuse.pending import Pending, WaitForSpace
 from vexfs_fuse.units import KIB, MIB, ROOT, Inode, Lsn
 from vexfs_fuse.volume.attributes import Attributes
 from vexfs_fuse.volume.batch import Batch
 from vexfs_fuse.volume.check import check
+from vexfs_fuse.volume.files import SEEK_DATA, SEEK_HOLE
 
 FILE_BYTES_MAX = 2 * MIB
 STEPS = 60
@@ -398,6 +399,42 @@ class VolumeMachine(RuleBasedStateMachine):
             lambda: self.model.resize(ino, place, self.clock.ns),
             lambda: self.vfs.setattr(Inode(ino), Attributes(size=place), None, ROOT_USER),
         )
+
+    @precondition(lambda self: self.handles)
+    @rule(number=PICKS, place=PLACES, size=SIZES, mode=st.sampled_from([0, 1, 3, 16, 17]))
+    @survivable
+    def fallocate(self, number: int, place: int, size: int, mode: int) -> None:
+        handle, ino = self.handle(number)
+        end, keeps_size = place + size, bool(mode & 1)
+        if end > FILE_BYTES_MAX:
+            return
+
+        def expect() -> None:
+            if mode < 2:
+                self.model.allocate(ino, end, self.clock.ns, keeps_size=keeps_size)
+            else:
+                self.model.punch(ino, place, end, self.clock.ns, keeps_size=keeps_size)
+
+        self.both(expect, lambda: self.vfs.fallocate(handle, place, size, mode, ROOT_USER))
+
+    @precondition(lambda self: self.handles)
+    @rule(number=PICKS, place=PLACES)
+    def seek(self, number: int, place: int) -> None:
+        """Where no data are said to be there are zeros; a hole is one, or the end."""
+        handle, ino = self.handle(number)
+        data = self.model.live(ino).data
+        if place >= len(data):
+            with pytest.raises(NothingThere):
+                self.vfs.seek(Inode(ino), handle, place, SEEK_DATA)
+            return
+        hole = self.vfs.seek(Inode(ino), handle, place, SEEK_HOLE)
+        assert place <= hole <= len(data)
+        assert not any(data[hole : hole + 1])
+        try:
+            end = self.vfs.seek(Inode(ino), handle, place, SEEK_DATA)
+        except NothingThere:
+            end = len(data)
+        assert not any(data[place:end])
 
     @precondition(lambda self: self.handles)
     @rule(number=PICKS, place=PLACES, size=SIZES, waits=st.booleans())

@@ -38,8 +38,10 @@ CREATE: Final = 35
 INTERRUPT: Final = 36
 DESTROY: Final = 38
 BATCH_FORGET: Final = 42
+FALLOCATE: Final = 43
 READDIRPLUS: Final = 44
 RENAME2: Final = 45
+LSEEK: Final = 46
 
 # flags
 FATTR_MODE, FATTR_UID, FATTR_GID, FATTR_SIZE, FATTR_ATIME, FATTR_MTIME, FATTR_FH = (
@@ -77,6 +79,8 @@ READ_IN: Final = Struct("=QQI")  # fh, offset, size; what follows concerns locks
 WRITE_IN: Final = Struct("=QQI20x")  # the same, and the bytes behind it
 RELEASE_IN: Final = Struct("=Q")  # fh; what follows concerns locks
 FSYNC_IN: Final = Struct("=QI4x")
+FALLOCATE_IN: Final = Struct("=QQQI4x")  # fh, offset, length, mode
+LSEEK_IN: Final = Struct("=QQI4x")  # fh, offset, whence
 SETXATTR_IN: Final = Struct("=II")  # size, flags
 GETXATTR_IN: Final = Struct("=I4x")
 ACCESS_IN: Final = Struct("=I4x")
@@ -98,6 +102,7 @@ ATTR_REPLY: Final = Struct(f"{_OUT}QI4x{ATTR.size}s")
 OPEN_REPLY: Final = Struct(f"{_OUT}QI4x")  # fh, flags
 CREATE_REPLY: Final = Struct(f"{_OUT}{_ENTRY}{_ATTR}QI4x")
 WRITE_REPLY: Final = Struct(f"{_OUT}I4x")
+LSEEK_REPLY: Final = Struct(f"{_OUT}Q")
 XATTR_SIZE_REPLY: Final = Struct(f"{_OUT}I4x")
 # blocks, bfree, bavail, files, ffree, bsize, namelen, frsize
 STATFS_REPLY: Final = Struct(f"{_OUT}QQQQQIII28x")

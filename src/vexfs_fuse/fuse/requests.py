@@ -84,6 +84,8 @@ class Requests:
                 (wire.STATFS, "statfs", self._statfs, _space),
                 (wire.RELEASE, "release", self._release, _done),
                 (wire.FSYNC, "fsync", self._fsync, _done),
+                (wire.FALLOCATE, "fallocate", self._fallocate, _done),
+                (wire.LSEEK, "lseek", self._lseek, _sought),
                 (wire.SETXATTR, "setxattr", self._setxattr, _done),
                 (wire.GETXATTR, "getxattr", self._getxattr, _xattr),
                 (wire.LISTXATTR, "listxattr", self._listxattr, _xattr_names),
@@ -256,7 +258,7 @@ class Requests:
         handle, offset, size = wire.WRITE_IN.unpack_from(request, HEADER_BYTES)
         self._recorder.bytes_written += size
         start = wire.WRITTEN_FROM
-        return self._vfs.write(handle, offset, self.view[start : start + size])
+        return self._vfs.write(handle, offset, self.view[start : start + size], who)
 
     def _release(self, ino: int, request: bytes, who: Requester) -> Any:
         return self._vfs.release(wire.RELEASE_IN.unpack_from(request, HEADER_BYTES)[0])
@@ -264,6 +266,14 @@ class Requests:
     def _fsync(self, ino: int, request: bytes, who: Requester) -> Any:
         handle, flags = wire.FSYNC_IN.unpack_from(request, HEADER_BYTES)
         return self._vfs.fsync(handle, bool(flags & wire.FSYNC_FDATASYNC))
+
+    def _fallocate(self, ino: int, request: bytes, who: Requester) -> Any:
+        handle, offset, size, mode = wire.FALLOCATE_IN.unpack_from(request, HEADER_BYTES)
+        return self._vfs.fallocate(handle, offset, size, mode, who)
+
+    def _lseek(self, ino: int, request: bytes, who: Requester) -> Any:
+        handle, offset, whence = wire.LSEEK_IN.unpack_from(request, HEADER_BYTES)
+        return self._vfs.seek(ino, handle, offset, whence)
 
     # --- directories
 
@@ -327,6 +337,10 @@ def _bytes(unique: int, value: bytes) -> bytes:
 
 def _written(unique: int, size: int) -> bytes:
     return wire.WRITE_REPLY.pack(wire.WRITE_REPLY.size, 0, unique, size)
+
+
+def _sought(unique: int, offset: int) -> bytes:
+    return wire.LSEEK_REPLY.pack(wire.LSEEK_REPLY.size, 0, unique, offset)
 
 
 def _directory_opened(unique: int, handle: int) -> bytes:

@@ -24,6 +24,7 @@ CHANGES: Final = (
     "removexattr",
     "create",
     "open",  # may truncate
+    "fallocate",
 )
 """Methods of the mounted view that may log a change."""
 
@@ -66,9 +67,9 @@ def _once_durable(value: Any, volume: Logged, before: Lsn) -> Any:
 
 
 def _durable_write(write: Method, fsync: Method) -> Method:
-    def change(handle: int, offset: int, data: bytes) -> Any:
+    def change(handle: int, *request: Any) -> Any:
         return then(
-            write(handle, offset, data),
+            write(handle, *request),
             lambda size: then(fsync(handle, True), lambda _: size),
         )
 

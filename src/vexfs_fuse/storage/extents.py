@@ -57,14 +57,43 @@ class ExtentMap:
 
     def truncate(self, size: int) -> Changes:
         """Cut everything from byte `size` on."""
-        first = self._first_ending_after(size)
-        covered = self._extents[first:]
+        return self.punch(size, max(size, self.end))
+
+    def punch(self, start: int, end: int) -> Changes:
+        """Make a hole of bytes `start` to `end`."""
+        first = self._first_ending_after(start)
+        last = bisect_left(self._offsets, end, first)
+        covered = self._extents[first:last]
         if not covered:
             return NOTHING
-        kept = [cut(covered[0], covered[0].offset, size)] if covered[0].offset < size else []
-        self._replace(first, len(self._extents), kept)
-        freed = [cut(extent, max(extent.offset, size), end_of(extent)) for extent in covered]
+        kept = []
+        if covered[0].offset < start:
+            kept.append(cut(covered[0], covered[0].offset, start))
+        if end_of(covered[-1]) > end:
+            kept.append(cut(covered[-1], end, end_of(covered[-1])))
+        self._replace(first, last, kept)
+        freed = [
+            cut(extent, max(extent.offset, start), min(end_of(extent), end)) for extent in covered
+        ]
         return Changes([extent.offset for extent in covered], kept, freed, -_held(freed))
+
+    @property
+    def end(self) -> int:
+        """The first byte behind all extents."""
+        return end_of(self._extents[-1]) if self._extents else 0
+
+    def data_from(self, offset: int) -> int | None:
+        """Return the first byte from `offset` on that an extent holds; None if there is none."""
+        index = self._first_ending_after(offset)
+        return max(offset, self._offsets[index]) if index < len(self._extents) else None
+
+    def hole_from(self, offset: int) -> int:
+        """Return the first byte from `offset` on that no extent holds."""
+        index = self._first_ending_after(offset)
+        while index < len(self._extents) and self._offsets[index] <= offset:
+            offset = end_of(self._extents[index])
+            index += 1
+        return offset
 
     def at(self, offset: int) -> Extent | None:
         """Return the extent that holds the byte at `offset`, whole; None for a hole."""

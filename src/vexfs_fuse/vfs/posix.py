@@ -21,16 +21,18 @@ from vexfs_fuse.errors import (
 from vexfs_fuse.pending import Durable
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.tree.permissions import may
-from vexfs_fuse.units import NS_PER_S, ROOT, Handle, Inode
+from vexfs_fuse.units import ROOT, Handle, Inode
+from vexfs_fuse.vfs.access_times import AccessTimes
 from vexfs_fuse.vfs.directories import Directories
 from vexfs_fuse.vfs.handles import Handles, OpenDirectory, OpenFile, Writing
 from vexfs_fuse.vfs.virtual import VIRTUAL_FROM, OpenVirtual, VirtualTrees
 from vexfs_fuse.volume.attributes import Attributes
+from vexfs_fuse.volume.contents import Bytes
+from vexfs_fuse.volume.files import dense
 from vexfs_fuse.volume.vector_changes import PREFIX as VECTOR_PREFIX
 from vexfs_fuse.volume.volume import Space, Volume
 from vexfs_fuse.volume.writer import Caller
 
-DAY_NS: Final = 24 * 3600 * NS_PER_S
 NOTHING: Final = Attributes()
 WRITE_FLAGS: Final = 0o3  # O_ACCMODE
 TRUNCATE_FLAG: Final = 0o1000  # O_TRUNC
@@ -52,10 +54,8 @@ class Vfs:
         self._directories = Directories(volume.tree)
         self._open = self._handles.open
         self._lookups: dict[Inode, int] = {}
-        self._atime = atime
-        self._read = volume.files.read
-        self._write = volume.files.write
-        self._now_ns = volume.clock.now_ns
+        self._times = AccessTimes(volume, atime)
+        self._read, self._write = volume.files.read, volume.files.write
         self.writing = Writing()
         self.changed_behind: Callable[[Inode], None] = _nobody_keeps
 
@@ -333,8 +333,7 @@ class Vfs:
         node = self._nodes.get(ino) or self._tree.node(ino)
         if flags & TRUNCATE_FLAG:  # for reading, too: the kernel has asked for write permission
             self._files.resize(node, 0, who)
-        if self._atime == "relatime" and self._now_ns() - node.atime > DAY_NS:
-            self._move_atime(node)
+        self._times.opened(node)
         handle = self._handles.add(OpenFile(node, who.uid, writable=bool(flags & WRITE_FLAGS)))
         self._count_open(node, flags)
         return handle, False, True
@@ -345,8 +344,8 @@ class Vfs:
         if file.__class__ is not OpenFile:
             return self._virtual_file(file).opened.read(offset, size)
         node = file.node
-        if node.atime <= node.ctime or self._atime == "strictatime":
-            self._move_atime(node)
+        if node.atime <= node.ctime or self._times.is_strict:
+            self._times.read(node)
         return self._read(node, offset, size)
 
     def _open_virtual(self, ino: Inode, flags: int, who: Caller) -> Handle:
@@ -376,34 +375,37 @@ class Vfs:
         opened: OpenVirtual = file
         return opened
 
-    def _move_atime(self, node: Node) -> None:
-        """Move atime as relatime does: when it is not after mtime or ctime, or a day old."""
-        if self._atime == "noatime":
-            return
-        now = self._now_ns()
-        _, mtime, ctime = self._files.size_times(node)
-        if (
-            self._atime == "strictatime"
-            or node.atime <= max(mtime, ctime)
-            or now - node.atime > DAY_NS
-        ):
-            self._attributes.touch_atime(node, now)
-
-    def write(self, handle: int, offset: int, data: bytes | memoryview) -> Any:
+    def write(self, handle: int, offset: int, data: Bytes, who: Caller | None = None) -> Any:
         """Write at `offset`; return the number of bytes taken, after which `data` may change.
 
-        Only where it must wait for space it needs them for longer.
+        Only where it must wait for space it needs them for longer.  Without `who`, the opener writes.
         """
         file = self._open.get(handle)
         if file.__class__ is not OpenFile:
             return self._virtual_file(file).write(offset, bytes(data))
         node = file.node
-        if not file.keeps_set_id and self._attributes.clears_set_id:
-            if node.mode & 0o6000 or node.xattr_count:
+        if self._attributes.clears_set_id and (node.mode & 0o6000 or node.xattr_count):
+            if not (file.keeps_set_id if who is None else who.uid == 0):
                 self._attributes.drop_privileges(node)
         if file.behind:
             self.changed_behind(node.ino)
         return self._write(node, offset, data)
+
+    def fallocate(self, handle: int, offset: int, size: int, mode: int, who: Caller) -> None:
+        """Reserve, zero or punch a range, as fallocate(2)."""
+        file = self._open.get(handle)
+        if file.__class__ is not OpenFile:
+            raise NotSupported("space of a virtual file")
+        if file.behind:
+            self.changed_behind(file.node.ino)
+        self._files.fallocate(file.node, offset, size, mode, who)
+
+    def seek(self, ino: Inode, handle: int, offset: int, whence: int) -> int:
+        """Return where data or a hole are, from `offset` on, as lseek(2)."""
+        file = self._open.get(handle)
+        if file.__class__ is OpenFile:
+            return self._files.seek(file.node, offset, whence)
+        return dense(self._virtual.of(ino).node(ino).size, offset, whence)
 
     def release(self, handle: int) -> None:
         """Close a handle."""

@@ -52,6 +52,7 @@ class Applier:
             changes.AttributesSet: self._attributes_set,
             changes.Accessed: self._accessed,
             changes.Resized: self._resized,
+            changes.Punched: self._punched,
             changes.ExtentWritten: self._extent_written,
             changes.ExtentMoved: self._extent_moved,
             changes.XattrSet: self._xattr_set,
@@ -232,6 +233,18 @@ class Applier:
             node.mode = node.mode & TYPE_MASK | change.mode
         if change.uncapable:
             self._put_xattr(node, CAPABILITY, None)
+        return node
+
+    def _punched(self, lsn: Lsn, time_ns: int, ino: Inode, change: changes.Punched) -> Node:
+        node = self.tree.node(ino)
+        self._changes(node, time_ns)
+        end = change.offset + change.length
+        self._take_extents(node, self.contents.punch(node, change.offset, end), ())
+        node.size = change.size
+        self._contents_changed(ino)
+        node.mtime = time_ns
+        if node.content is not None:
+            node.content.mtime = time_ns
         return node
 
     def _extent_written(

@@ -94,6 +94,14 @@ class Resized(NamedTuple):
     uncapable: bool
 
 
+class Punched(NamedTuple):
+    """Contents became a hole: `length` bytes from `offset`; the file has `size` bytes then."""
+
+    offset: int
+    length: int
+    size: int
+
+
 class ExtentWritten(NamedTuple):
     """Contents reached the segments.
 
@@ -246,6 +254,7 @@ Change = (
     | AttributesSet
     | Accessed
     | Resized
+    | Punched
     | ExtentWritten
     | ExtentMoved
     | XattrSet
@@ -278,6 +287,7 @@ class Kinds:
         AttributesSet,
         Accessed,
         Resized,
+        Punched,
         ExtentWritten,
         ExtentMoved,
         XattrSet,

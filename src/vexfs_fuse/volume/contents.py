@@ -183,11 +183,69 @@ class Contents:
                 return NOTHING
             content = self._content(node)
         self._write_back.discard(content, size, FILE_BYTES_MAX + 1)
-        self._table.cut(content, size)
+        self._table.cut(content, size, FILE_BYTES_MAX)
         content.size = size
         changes = self._extents(content).truncate(size)
         self._retire(content)
         return changes
+
+    def punch(self, node: Node, start: int, end: int) -> Changes:
+        """Make a hole of bytes `start` to `end`, of which none is dirty; sizes are the caller's."""
+        content = node.content
+        if content is None:
+            if not node.stored:
+                return NOTHING
+            content = self._content(node)
+        self._table.cut(content, start, end)
+        changes = self._extents(content).punch(start, end)
+        self._retire(content)
+        return changes
+
+    def seek_data(self, node: Node, offset: int) -> int | None:
+        """Return the first byte from `offset` on that is in no hole; None if there is none.
+
+        Raises
+        ------
+        CorruptData
+        """
+        content = self._content(node)
+        stored = self._extents(content).data_from(offset)
+        dirty = runs.first_from(content.dirty, offset)
+        self._retire(content)
+        return min((place for place in (stored, dirty) if place is not None), default=None)
+
+    def seek_hole(self, node: Node, offset: int) -> int:
+        """Return the first byte from `offset` on that is in a hole; beyond the end there is one.
+
+        Raises
+        ------
+        CorruptData
+        """
+        content = self._content(node)
+        extents = self._extents(content)
+        while True:
+            end = runs.end_from(content.dirty, extents.hole_from(offset))
+            if end == offset:
+                self._retire(content)
+                return min(end, self.size_of(node))
+            offset = end
+
+    def admit_all(self, node: Node, start: int, end: int) -> None:
+        """Raise unless the disk could take what bytes `start` to `end` of the file still lack.
+
+        Raises
+        ------
+        NoSpace, CorruptData
+        """
+        content = self._content(node)
+        lacking = sum(
+            last - first
+            for piece in self._extents(content).pieces(start, end - start)
+            if isinstance(piece, Hole)
+            for first, last in runs.gaps(content.dirty, piece.offset, piece.offset + piece.length)
+        )
+        self._retire(content)
+        self._write_back.admit(lacking)
 
     def forget(self, node: Node) -> Changes:
         """Drop everything, because the inode is gone."""

@@ -5,15 +5,21 @@ from typing import Any, Final
 
 from xxhash import xxh3_64
 
-from vexfs_fuse.errors import FileTooBig, InvalidArgument, ReadOnly
+from vexfs_fuse.errors import FileTooBig, InvalidArgument, NothingThere, NotSupported, ReadOnly
 from vexfs_fuse.pending import Pending, WaitForSpace
 from vexfs_fuse.storage.extents import end_of
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import FILE_BYTES_MAX
-from vexfs_fuse.volume.attributes import AttributeChanges, without_set_id
-from vexfs_fuse.volume.changes import ExtentWritten, Resized
+from vexfs_fuse.volume.attributes import AttributeChanges, Attributes, without_set_id
+from vexfs_fuse.volume.changes import ExtentWritten, Punched, Resized
 from vexfs_fuse.volume.contents import Contents
 from vexfs_fuse.volume.writer import SYSTEM, Caller, Writer
+
+KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 0x01, 0x02, 0x10
+"""Modes of fallocate(2)."""
+
+SEEK_DATA, SEEK_HOLE = 3, 4
+"""What lseek(2) looks for."""
 
 EXTENTS_SUMMED_MAX: Final = 1_024
 """The contents of a file in more extents are not summed: that would hold up the loop."""
@@ -68,6 +74,99 @@ class Files:
         self._writer.commit(node.ino, Resized(size, mode, uncapable), who)
         if mode is not None:
             self._attributes.on_stale(node.ino)  # the answer to open with O_TRUNC carries no mode
+
+    def fallocate(self, node: Node, offset: int, size: int, mode: int, who: Caller) -> None:
+        """Allocate, punch or zero `size` bytes from `offset` on, as fallocate(2).
+
+        Raises
+        ------
+        NotSupported, InvalidArgument, FileTooBig, NoSpace, CorruptData, ReadOnly
+        """
+        keeps_size = bool(mode & KEEP_SIZE)
+        if mode in {0, KEEP_SIZE}:
+            self.allocate(node, offset, size, who, keeps_size=keeps_size)
+        elif mode == PUNCH_HOLE | KEEP_SIZE:
+            self.punch(node, offset, size, who, keeps_size=keeps_size)
+        elif mode in {ZERO_RANGE, ZERO_RANGE | KEEP_SIZE}:
+            self.zero(node, offset, size, who, keeps_size=keeps_size)
+        else:
+            raise NotSupported(f"fallocate mode {mode:#x}")
+
+    def allocate(
+        self, node: Node, offset: int, size: int, who: Caller, *, keeps_size: bool
+    ) -> None:
+        """Let the file reach to `offset + size`, if the disk has room for what it lacks there now.
+
+        Nothing is kept for it: what is overwritten needs room again on this store, so a promise would
+        have no end.
+
+        Raises
+        ------
+        InvalidArgument, FileTooBig, NoSpace, CorruptData, ReadOnly
+        """
+        end = self._end_of_range(offset, size)
+        self._writer.admit()
+        self.require(node)
+        self._contents.admit_all(node, offset, end)
+        if end > self.size_times(node)[0] and not keeps_size:
+            self.resize(node, end, who)
+            return
+        self._drop_privileges(node, who)
+        self._attributes.set(node, Attributes(mtime=self._now_ns()), who)
+
+    def punch(self, node: Node, offset: int, size: int, who: Caller, *, keeps_size: bool) -> None:
+        """Make `size` bytes from `offset` on a hole; unless `keeps_size`, the file reaches to its end.
+
+        Raises
+        ------
+        InvalidArgument, FileTooBig, NoSpace, CorruptData, ReadOnly
+        """
+        end = self._end_of_range(offset, size)
+        self.require(node)
+        self.flush(node)  # so that no prefix of the journal shows zeros where data had been
+        self._drop_privileges(node, who)
+        self._writer.admit(is_freeing=True)
+        size_after = node.size if keeps_size else max(node.size, end)
+        self._writer.commit(node.ino, Punched(offset, end - offset, size_after), who)
+
+    def zero(self, node: Node, offset: int, size: int, who: Caller, *, keeps_size: bool) -> None:
+        """As `punch`, if the disk has room for what the file lacks there now, as for `allocate`.
+
+        Raises
+        ------
+        InvalidArgument, FileTooBig, NoSpace, CorruptData, ReadOnly
+        """
+        end = self._end_of_range(offset, size)
+        self.require(node)
+        self._contents.admit_all(node, offset, end)
+        self.punch(node, offset, size, who, keeps_size=keeps_size)
+
+    @staticmethod
+    def _end_of_range(offset: int, size: int) -> int:
+        if offset < 0 or size <= 0:
+            raise InvalidArgument(f"{size} bytes from {offset}")
+        if offset + size > FILE_BYTES_MAX:
+            raise FileTooBig
+        return offset + size
+
+    def _drop_privileges(self, node: Node, who: Caller) -> None:
+        if who.uid != 0 and self._attributes.clears_set_id:
+            self._attributes.drop_privileges(node)
+
+    def seek(self, node: Node, offset: int, whence: int) -> int:
+        """Return where the next data are, or the next hole, from `offset` on; one is at the end.
+
+        Raises
+        ------
+        NothingThere, InvalidArgument, CorruptData
+        """
+        dense(self.size_times(node)[0], offset, whence)
+        if whence == SEEK_HOLE:
+            return self._contents.seek_hole(node, offset)
+        found = self._contents.seek_data(node, offset)
+        if found is None:
+            raise NothingThere
+        return found
 
     def flush(self, node: Node, *, inline_allowed: bool = False) -> None:
         """Stage the file's dirty pages and log them; durable with the next batch.
@@ -134,6 +233,20 @@ class Files:
         if content is not None and content.dirty:
             return content.size, content.mtime, content.ctime
         return node.size, node.mtime, node.ctime
+
+
+def dense(size: int, offset: int, whence: int) -> int:
+    """Return what `Files.seek` does of a file without holes.
+
+    Raises
+    ------
+    NothingThere, InvalidArgument
+    """
+    if whence not in {SEEK_DATA, SEEK_HOLE}:
+        raise InvalidArgument(f"whence {whence}")
+    if not 0 <= offset < size:
+        raise NothingThere
+    return size if whence == SEEK_HOLE else offset
 
 
 _SIZE: Final = struct.Struct("<q").pack

@@ -296,6 +296,7 @@ _OF_FILES: Final = frozenset(
         "Renamed",
         "Exchanged",
         "Resized",
+        "Punched",
         "ExtentWritten",
         "VectorSet",
         "VectorRemoved",

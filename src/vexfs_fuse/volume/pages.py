@@ -118,12 +118,14 @@ class PageTable:
         page.dirty = False
         self._may_leave(page)
 
-    def cut(self, content: Content, size: int) -> None:
-        """Forget all bytes from `size` on; `Content.dirty` is cut already."""
-        first = size >> UNIT_SHIFT
-        for page in {page for unit, page in content.pages.items() if unit >= first}:
-            if size < page.end:
-                runs.uncover(page.valid, size, page.end)
+    def cut(self, content: Content, start: int, end: int) -> None:
+        """Forget bytes `start` to `end`; `Content.dirty` is cut already."""
+        first, last = start >> UNIT_SHIFT, end >> UNIT_SHIFT
+        for page in {page for unit, page in content.pages.items() if first <= unit <= last}:
+            since, until = max(start, page.start), min(end, page.end)
+            if since >= until:
+                continue
+            runs.uncover(page.valid, since, until)
             if not page.valid:
                 self.drop(page)
             elif page.dirty and not runs.overlaps(content.dirty, page.start, page.end):

@@ -36,6 +36,20 @@ def holds(runs: Runs, start: int, end: int) -> bool:
     return bool(index & 1) and runs[index] >= end
 
 
+def first_from(runs: Runs, start: int) -> int | None:
+    """Return the first byte from `start` on that is in `runs`; None if there is none."""
+    index = bisect_right(runs, start)
+    if index & 1:
+        return start
+    return runs[index] if index < len(runs) else None
+
+
+def end_from(runs: Runs, start: int) -> int:
+    """Return the first byte from `start` on that is not in `runs`."""
+    index = bisect_right(runs, start)
+    return runs[index] if index & 1 else start
+
+
 def overlaps(runs: Runs, start: int, end: int) -> bool:
     """Whether any of bytes `start` to `end` is in `runs`."""
     index = bisect_right(runs, start)
