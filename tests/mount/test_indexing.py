@@ -16,7 +16,7 @@ from typing import Any, Final
 import pytest
 
 from tests.support import embedding_command
-from tests.support.mounting import OPTIONS, MountedVolume
+from tests.support.mounting import OPTIONS, PROGRAM, SOURCE, MountedVolume
 from tests.support.persons import BOB, acting_as
 from tests.support.vectors import paths, told
 from vexfs_fuse.cli.index import wait
@@ -282,3 +282,96 @@ def test_a_volume_that_is_not_indexed_says_so(volume: MountedVolume) -> None:
     with pytest.raises(NotSupported, match="index=off"):
         settle(volume.path)
     assert not list(volume.store.glob("text.sqlite3*"))
+
+
+def greeting(directory: Path, fingerprint: str) -> str:
+    """Return mount options with an embedder that says who it is; options have no place for its JSON."""
+    program = directory / f"embedder-{fingerprint}"
+    hello = json.dumps({"fingerprint": fingerprint})
+    command = f"exec {sys.executable} {embedding_command.__file__} 'greets with' '{hello}'"
+    program.write_text(f"#!/bin/sh\n{command}\n")
+    program.chmod(0o755)
+    return INDEXED.replace(EMBEDDER, f"command:{program}")
+
+
+def space_of_texts(root: Path) -> tuple[str, int]:
+    """Return the model of the space of texts, and how many vectors it has."""
+    spaces = json.loads((root / ".vexfs/status.json").read_text())["volume"]["spaces"]
+    (space,) = [space for space in spaces if space["name"] == "text"]
+    return space["model"], space["vectors"]
+
+
+def reindexed(*arguments: Any) -> subprocess.CompletedProcess[str]:
+    command = [*PROGRAM, "reindex", "--text", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def test_texts_are_embedded_anew_by_another_model_on_request(tmp_path: Path) -> None:
+    volume = MountedVolume(options=greeting(tmp_path, "first"))
+    other = MountedVolume(options=greeting(tmp_path, "second"))
+    shutil.rmtree(other.directory)
+    other.store, other.path, other.log = volume.store, volume.path, volume.log
+    try:
+        volume.start()
+        write_notes(volume.path)
+        settle(volume.path)
+        assert space_of_texts(volume.path) == ("first", 3)
+        volume.stop()
+
+        other.start()
+        settle(other.path)
+        missing = indexing(other.path)["model_missing"]
+        assert "of first with" in missing
+        assert "vexfs reindex --text" in missing
+        assert "vexfs reindex --text" in other.log.read_text()
+        assert space_of_texts(other.path) == ("first", 3)
+        with pytest.raises(OSError, match="No data"):
+            found(other.path, "rotated logs", mode="vector")
+        assert found(other.path, "rotated logs") == ["admin/logs.txt"]
+
+        done = reindexed(other.path)
+        assert (done.returncode, done.stdout) == (
+            0,
+            "3 files are indexed, 0 of them by their names only\n",
+        )
+        assert space_of_texts(other.path) == ("second", 3)
+        assert len(found(other.path, "rotated logs", mode="vector")) == 3
+        assert indexing(other.path)["restarts"] == 0
+        other.stop()
+        assert other.problems() == []
+
+        assert reindexed("--store", other.store).returncode == 0
+        assert not list(other.store.glob("text.sqlite3*"))
+        volume.start()
+        settle(volume.path)
+        assert space_of_texts(volume.path) == ("first", 3)
+
+        roses = volume.path / "garden/roses.txt"
+        os.setxattr(roses, "user.vexfs.vector.text", os.getxattr(roses, "user.vexfs.vector.text"))
+        volume.stop()
+        other.start()
+        refused = reindexed(other.path)
+        assert refused.returncode == 1
+        assert "1 files have vectors in space text that users have set" in refused.stderr
+        assert space_of_texts(other.path) == ("first", 3)
+        other.stop()
+        refused = reindexed("--store", other.store)
+        assert refused.returncode == 1
+        assert "users have set" in refused.stderr
+    finally:
+        volume.discard()
+
+
+def test_what_is_not_indexed_is_not_indexed_anew(tmp_path: Path) -> None:
+    volume = MountedVolume(options=OPTIONS)
+    try:
+        volume.start()
+        refused = reindexed(volume.path)
+        assert refused.returncode == 1
+        assert "mounted with index=off" in refused.stderr
+        with pytest.raises(OSError, match="Invalid argument"):
+            os.setxattr(volume.path, "user.vexfs.reindex", b"text")
+        volume.stop()
+    finally:
+        volume.discard()

@@ -318,6 +318,84 @@ def test_a_dropped_space_is_filled_again(shop: Workshop) -> None:
 
 
 def test_another_model_is_refused(shop: Workshop) -> None:
-    assert shop.desk.indexing.open_space(8, "words-2") == (
-        "space text has vectors of words-1, not of words-2"
+    ino = shop.write(b"note.txt", b"text")
+    shop.settle()
+    refusal = shop.desk.indexing.open_space(8, "words-2")
+    assert "vectors of words-1 with 8 dimensions, not of words-2" in str(refusal)
+    assert "vexfs reindex --text" in str(refusal)
+    assert "not of words-1 with 9" in str(shop.desk.indexing.open_space(9, "words-1"))
+    shop.end_indexer()
+    shop.embedder = None  # as the indexer goes on then
+    shop.start_indexer()
+    shop.settle()
+    assert shop.vectors(ino) == 1
+    assert shop.index.state(ino) is not None
+
+
+def renew(shop: Workshop, embedder: WordEmbedder, dim: int) -> str | None:
+    """Begin anew with an embedder, as the indexer's process does when it is told to."""
+    answer: str | None = shop.mounted.finish(
+        shop.desk.indexing.open_space(dim, embedder.fingerprint, is_anew=True)
     )
+    if answer is None:
+        shop.end_indexer()
+        shop.embedder = embedder
+        shop.start_indexer()
+        shop.index.begin_anew("asked for")
+    return answer
+
+
+def test_made_anew_with_another_model_no_vector_of_the_old_one_is_left(shop: Workshop) -> None:
+    inos = [shop.write(b"%d.txt" % number, b"text %d" % number) for number in range(5)]
+    shop.settle()
+    other = WordEmbedder("words-2")
+    assert renew(shop, other, other.dim) is None
+    space = shop.mounted.volume.applier.vectors.spaces["text"]
+    assert (space.model, len(space)) == ("words-2", 0)
+    shop.settle()
+    assert [shop.vectors(ino) for ino in inos] == [1] * 5
+    assert sum(other.embedded.values()) == 5
+
+
+def test_made_anew_with_the_same_model_vectors_stay_until_they_are_replaced(
+    shop: Workshop,
+) -> None:
+    ino = shop.write(b"note.txt", b"text")
+    shop.settle()
+    same = WordEmbedder()
+    assert renew(shop, same, same.dim) is None
+    assert shop.vectors(ino) == 1
+    shop.settle()
+    assert (shop.vectors(ino), shop.text(ino)) == (1, "text")
+
+
+def test_vectors_that_users_set_are_not_dropped_with_the_model(shop: Workshop) -> None:
+    shop.write(b"other.txt", b"more text")
+    ino = shop.write(b"note.txt", b"text")
+    shop.settle()
+    raw = WordEmbedder().embed_query("by hand").tobytes()
+    shop.vfs.setxattr(ino, VECTOR, raw, ROOT_USER)
+    other = WordEmbedder("words-2")
+    assert "1 files have vectors" in str(renew(shop, other, other.dim))
+    space = shop.mounted.volume.applier.vectors.spaces["text"]
+    assert (space.model, len(space)) == ("words-1", 2)
+    assert shop.vfs.getxattr(ino, VECTOR, ROOT_USER) == raw
+
+
+def test_without_its_model_a_file_keeps_the_vectors_of_its_text(shop: Workshop) -> None:
+    kept = shop.write(b"kept.txt", b"stays as it is")
+    changed = shop.write(b"changed.txt", b"before")
+    shop.settle()
+    shop.end_indexer()
+    shop.embedder = None
+    shop.start_indexer()
+    shop.write(b"changed.txt", b"afterwards")
+    shop.settle()
+    stale = [shop.vfs.getxattr(ino, b"user.vexfs.stale.text", ROOT_USER) for ino in (kept, changed)]
+    assert stale == [b"0", b"1"]
+    shop.end_indexer()
+    shop.embedder = WordEmbedder()
+    shop.start_indexer()
+    shop.settle()
+    assert sum(shop.embedder.embedded.values()) == 1
+    assert shop.vfs.getxattr(changed, b"user.vexfs.stale.text", ROOT_USER) == b"0"

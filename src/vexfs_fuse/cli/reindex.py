@@ -2,16 +2,21 @@
 
 import argparse
 import os
+import sys
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from vexfs_fuse.cli import mounted
+from vexfs_fuse.cli import index, mounted
 from vexfs_fuse.cli.command import Command, Exit
 from vexfs_fuse.cli.options import add_store
 from vexfs_fuse.cli.progress import Progress
 from vexfs_fuse.cli.space import opened
-from vexfs_fuse.errors import NotFound, TimedOut
+from vexfs_fuse.errors import NotFound, NotPermitted, NotSupported, TimedOut
+from vexfs_fuse.pending import Pending
+
+if TYPE_CHECKING:
+    from vexfs_fuse.volume.volume import Volume
 
 LOOK_S: Final = 0.5
 """Time between two looks at how far it is."""
@@ -24,7 +29,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "mount_point", metavar="MOUNTPOINT", nargs="?", type=Path, help="which volume, if several"
     )
-    parser.add_argument("--space", metavar="NAME", help="only this vector space")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--space", metavar="NAME", help="only this vector space")
+    what.add_argument(
+        "--text",
+        action="store_true",
+        help="the index of texts instead: every file is read again, and embedded again if the embedder is"
+        " another one than before",
+    )
     parser.add_argument(
         "--no-wait", action="store_true", help="let a mounted volume go on by itself"
     )
@@ -32,7 +44,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make the graphs of vectors anew."""
+    """Make the graphs of vectors anew, or the index of texts."""
+    if arguments.text:
+        return _texts(arguments)
     if arguments.option_store is None:
         root = mounted.only_volume(arguments.mount_point)
         _begin(root, arguments.space)
@@ -46,6 +60,51 @@ def run(arguments: argparse.Namespace) -> int:
         for space in volume.applier.vectors.statistics():
             _tell(space, arguments.space)
     return Exit.OK
+
+
+def _texts(arguments: argparse.Namespace) -> int:
+    if arguments.option_store is not None:
+        with opened(arguments, read_only=False) as volume:
+            _drop_texts(volume)
+        print("the files are indexed when the store is mounted again")
+        return Exit.OK
+    root = mounted.only_volume(arguments.mount_point)
+    if mounted.read_status(root)["indexing"]["state"] == "off":
+        raise NotSupported(f"{root} is not indexed: it is mounted with index=off or ro")
+    os.setxattr(root, "user.vexfs.reindex", b"text")
+    if arguments.no_wait:
+        return Exit.OK
+    index.wait(root, root, None)
+    status = mounted.read_status(root)["indexing"]
+    print(
+        f"{status['indexed']:,} files are indexed, {status['failed']:,} of them by their names only"
+    )
+    if status["model_missing"]:
+        print(f"vexfs: no file was embedded: {status['model_missing']}", file=sys.stderr)
+        return Exit.FAILED
+    return Exit.OK
+
+
+def _drop_texts(volume: "Volume") -> None:
+    """Remove what is derived from the texts of a store at rest.
+
+    Raises
+    ------
+    NotPermitted
+        Users have set vectors in the space of texts.
+    """
+    from vexfs_fuse.runtime.indexing import INDEX
+    from vexfs_fuse.text.schema import files_of
+    from vexfs_fuse.volume.indexing import Indexing
+    from vexfs_fuse.volume.slices import in_slices
+
+    refusal = in_slices(Indexing(volume, lambda ino: 0).drop_space())
+    while isinstance(refusal, Pending):
+        refusal = refusal.resume(refusal.work())
+    if refusal is not None:
+        raise NotPermitted(refusal)
+    for path in files_of(volume.config.store / INDEX):
+        path.unlink(missing_ok=True)
 
 
 def _begin(root: Path, name: str | None) -> None:
@@ -92,11 +151,12 @@ def _tell(space: dict[str, Any], name: str | None) -> None:
 
 COMMAND = Command(
     "reindex",
-    "Make the indexes of vectors anew, from the vectors that are stored.",
+    "Make indexes anew: of vectors, from those that are stored, or of texts, from the files.",
     """
     vexfs reindex                        the only volume mounted; searches go on
     vexfs reindex /mnt/vex --space clip
     vexfs reindex --store /srv/notes     a volume that is not mounted: its files are made anew, too
+    vexfs reindex --text /mnt/vex        every file is read again; needed after a change of the embedder
     """,
     _add_arguments,
     run,

@@ -231,6 +231,7 @@ class Daemon:
             self._settling,
         )
         writing.on_end = self._indexer.hint
+        self._volume.vectors.reindexes["text"] = self._indexer.reindex
         nursery.start_soon(self._indexer.run)
 
     async def _mount(self) -> None:

@@ -50,6 +50,8 @@ class Order(NamedTuple):
     memory_bytes: int
     distrusted: list[int]
     """Files during which an indexer has ended more than once."""
+    is_anew: bool
+    """Whether the index is to be made anew."""
 
 
 def main(arguments: list[str]) -> int:
@@ -97,12 +99,15 @@ def _index(channel: socket.socket, order: Order) -> None:
     lock = _lock(store / LOCK)
     desk = RemoteDesk(channel, JournalFollower(LocalDisk(store)))
     embedder, reason = _embedder(order.embedder)
+    is_anew = order.is_anew
     if embedder is not None:
         reason = desk.ask("space", embedder.dim, embedder.fingerprint, embedder.name)
         if reason:
-            embedder = None
+            embedder, is_anew = None, False
     desk.ask("model", reason or None)
     index = TextIndex(store / order.file)
+    if is_anew:
+        index.begin_anew("it was asked for")
     extractor = Extractor(limits_for(order.file_bytes_max))
     indexer = Indexer(
         desk,

@@ -19,7 +19,7 @@ import trio
 
 import vexfs_fuse
 from vexfs_fuse.config import Config
-from vexfs_fuse.errors import VexfsError
+from vexfs_fuse.errors import InvalidArgument, VexfsError
 from vexfs_fuse.observe.recorder import TOTAL, Recorder
 from vexfs_fuse.runtime.frames import LENGTH, Answer, frame_bytes, pack, unpack
 from vexfs_fuse.units import MIB, Inode
@@ -82,6 +82,7 @@ class IndexerHost:
         self._settles = settles
         self._hints: OrderedDict[Inode, None] = OrderedDict()
         self._news = trio.Event()
+        self._asked = trio.Event()  # for an index made anew
         self._served_ns = 0
         self._working_on: Inode | None = None
         self._crashes: Counter[Inode] = Counter()
@@ -93,6 +94,9 @@ class IndexerHost:
         self._done_s = trio.current_time()
         self._restarts = 0
         self._pid: int | None = None
+        self._process: trio.Process | None = None
+        self._is_anew = False  # asked for, and not begun yet
+        self._begins_anew = False  # the indexer that runs has been told
         self._verbs: dict[str, Callable[..., Any]] = {
             "hello": self._hello,
             "space": self._space,
@@ -113,6 +117,22 @@ class IndexerHost:
         if len(self._hints) > HINTS_MAX:
             self._hints.popitem(last=False)
         self._news.set()
+
+    def reindex(self, name: str | None) -> None:
+        """Have the text index made anew, and with another model than before the vectors, too.
+
+        Raises
+        ------
+        InvalidArgument
+        """
+        if name is not None:
+            raise InvalidArgument("there is one index of texts")
+        self._is_anew, self._begins_anew = True, False
+        self._report = self._report | {"position": 0, "pending": 1}
+        self._state = STARTING
+        self._asked.set()
+        if self._process is not None:
+            self._process.kill()
 
     def status(self) -> dict[str, Any]:
         """Return what there is to know of indexing, for people and for metrics."""
@@ -144,7 +164,11 @@ class IndexerHost:
         pause_s = RESTART_S
         while self._volume.failure is None:
             began = trio.current_time()
+            self._asked = trio.Event()
             await self._run_one()
+            if self._asked.is_set():
+                _log.info("the text index is made anew")
+                continue
             if self._working_on is not None:
                 self._crashes[self._working_on] += 1
             if trio.current_time() - began > LONG_RUN_S:
@@ -154,7 +178,8 @@ class IndexerHost:
             _log.warning(
                 "the indexer ended: %s; it starts again in %g s", self._reason or "killed", pause_s
             )
-            await trio.sleep(pause_s)
+            with trio.move_on_after(pause_s):
+                await self._asked.wait()
             pause_s = min(2 * pause_s, RESTART_S_MAX)
 
     async def _run_one(self) -> None:
@@ -169,7 +194,7 @@ class IndexerHost:
                 stdout=subprocess.DEVNULL,
                 env=_environment(),
             )
-        self._pid = process.pid
+        self._pid, self._process = process.pid, process
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
         try:
             await self._serve(stream)
@@ -180,7 +205,7 @@ class IndexerHost:
             self._reason = f"{type(bug).__name__}: {bug}"
         finally:
             process.kill()
-            self._pid = None
+            self._pid = self._process = None
             with trio.CancelScope(shield=True):
                 await trio.aclose_forcefully(stream)
                 await process.wait()
@@ -235,6 +260,7 @@ class IndexerHost:
     def _hello(self) -> list[Any]:
         config = self._config
         distrusted = [ino for ino, ends in self._crashes.items() if ends >= CRASHES_MAX]
+        self._begins_anew = self._is_anew
         return [
             str(config.store.resolve()),
             INDEX,
@@ -242,11 +268,12 @@ class IndexerHost:
             config.index_file_bytes,
             config.index_memory,
             distrusted,
+            self._is_anew,
         ]
 
-    def _space(self, dim: int, fingerprint: str, name: str) -> str | None:
+    def _space(self, dim: int, fingerprint: str, name: str) -> Any:
         self._model = name
-        return self._indexing.open_space(dim, fingerprint)
+        return self._indexing.open_space(dim, fingerprint, is_anew=self._begins_anew)
 
     def _told_model(self, reason: str | None) -> None:
         self._state = INDEXING
@@ -264,6 +291,9 @@ class IndexerHost:
         return self._indexing.read(Inode(ino), offset, READ_BYTES_MAX)
 
     def _reported(self, report: dict[str, Any]) -> None:
+        if self._is_anew and not self._begins_anew:
+            return  # by one that is about to end
+        self._is_anew = False
         self._report = report
         if not report["pending"]:
             self._working_on = None

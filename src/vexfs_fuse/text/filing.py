@@ -200,9 +200,9 @@ class Filing:
 
     def _vectors(self, look: Look, name: bytes, text: _Text) -> Generator[None, None, bool]:
         """Give a file the vectors that its text has; False when it has changed meanwhile."""
-        if look.holds is Holds.USER:
-            return True
-        wanted = 0 if self._embedder is None else _vectors_of(text.passages)
+        if look.holds is Holds.USER or self._embedder is None:
+            return True  # those that an embedder made before are of that text, or marked as stale
+        wanted = _vectors_of(text.passages)
         if not wanted:
             if look.vectors:
                 self._desk.drop_passages(look.ino)

@@ -53,10 +53,10 @@ class TextIndex:
             self.begin_anew(str(damaged))
 
     def begin_anew(self, reason: str) -> None:
-        """Throw the index away, because of damage, and begin with an empty one."""
+        """Throw the index away, for damage or another reason, and begin with an empty one."""
         self.close()
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+        for path in schema.files_of(self._path):
+            path.unlink(missing_ok=True)
         self._open()
         self.damage = reason
 

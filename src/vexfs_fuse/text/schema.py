@@ -5,6 +5,7 @@ All of it is derived from the volume: deleted, it is made anew.  Names are bytes
 
 import re
 import sqlite3
+from pathlib import Path
 from typing import Final
 
 from vexfs_fuse import errors
@@ -85,6 +86,11 @@ def failure(error: sqlite3.Error) -> errors.VexfsError:
     if primary in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
         return errors.StoreFailed(f"text index: {error}")
     return errors.CorruptData(f"text index: {error}")
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files that a text index consists of, whether they are there or not."""
+    return [Path(f"{path}{suffix}") for suffix in ("", "-wal", "-shm")]
 
 
 def stored_text(text: str) -> str:

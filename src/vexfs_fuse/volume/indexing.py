@@ -5,16 +5,18 @@ Every method is one slice of the loop.  Knows no process, no words and no model.
 
 import stat
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, Final
 
 from vexfs_fuse.errors import CorruptData, InvalidArgument, NoSpace, NotFound
+from vexfs_fuse.pending import Pending
 from vexfs_fuse.storage.records import Entry
 from vexfs_fuse.text.desk import Affected, Holds, IgnoreFile, Look, Outcome, Place
 from vexfs_fuse.text.ignore import FILE_NAME as IGNORE_FILE
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import MIB, NS_PER_S, ROOT, Inode
 from vexfs_fuse.volume.changes import PassagesSet, VectorRemoved
+from vexfs_fuse.volume.slices import in_slices
 from vexfs_fuse.volume.vectors import AUTO, TEXT_SPACE, WHOLE
 from vexfs_fuse.volume.volume import Volume
 from vexfs_fuse.volume.writer import SYSTEM
@@ -28,6 +30,8 @@ LISTED_MAX: Final = 256
 VALUES_MAX: Final = 64
 """Vectors that one record sets: half a millisecond of the loop."""
 
+COUNTED_STEP: Final = 64
+"""Files between two looks at the clock."""
 
 _DIRECTORY: Final = Look(Inode(0), True, (), 0, b"", 0, 0.0, Holds.NOTHING, 0)
 _SUM: Final = struct.Struct("<qQ").pack
@@ -54,21 +58,73 @@ class Indexing:
 
     # -- asking --------------------------------------------------------------------------------
 
-    def open_space(self, dim: int, model: str) -> str | None:
+    def open_space(
+        self, dim: int, model: str, *, is_anew: bool = False
+    ) -> str | Pending[str | None] | None:
         """Make the space for an embedder's vectors, unless it is there; return why it cannot be used.
+
+        With `is_anew` the space of another model is dropped before, with all its vectors, unless users have
+        set some of them.
 
         Raises
         ------
         NoSpace, ReadOnly
         """
         space = self._vectors.spaces.get(TEXT_SPACE)
-        if space is None:
-            space = self._volume.vectors.create_space(TEXT_SPACE, dim, "cosine", model, SYSTEM)
-        if space.model != model:
-            return f"space {TEXT_SPACE} has vectors of {space.model or 'nobody knows what'}, not of {model}"
-        if space.dimensions != dim:
-            return f"space {TEXT_SPACE} has {space.dimensions} dimensions, the model {dim}"
+        if space is None or (space.model, space.dimensions) == (model, dim):
+            self._make_space(dim, model)
+            return None
+        if is_anew:
+            return in_slices(self._replace_space(dim, model))
+        what = f"{space.model or 'nobody knows what'} with {space.dimensions} dimensions"
+        return (
+            f"space {TEXT_SPACE} has vectors of {what}, not of {model} with {dim};"
+            " to have all files embedded anew: vexfs reindex --text"
+        )
+
+    def _make_space(self, dim: int, model: str) -> None:
+        if TEXT_SPACE not in self._vectors.spaces:
+            self._volume.vectors.create_space(TEXT_SPACE, dim, "cosine", model, SYSTEM)
+
+    def _replace_space(self, dim: int, model: str) -> Generator[None, None, str | None]:
+        refusal = yield from self.drop_space()
+        if refusal is None:
+            self._make_space(dim, model)
+        return refusal
+
+    def drop_space(self) -> Generator[None, None, str | None]:
+        """Drop the space of texts, if there is one; return why not.
+
+        Raises
+        ------
+        NoSpace, ReadOnly
+        """
+        changes = -1
+        while changes != self._vectors.changes:
+            changes = self._vectors.changes
+            count = yield from self._count_set_by_user()
+        if count:
+            return (
+                f"{count} files have vectors in space {TEXT_SPACE} that users have set, for the model of"
+                f" before; to drop them, too: setfattr -x user.vexfs.space.{TEXT_SPACE} on the root"
+            )
+        if TEXT_SPACE in self._vectors.spaces:
+            self._volume.vectors.drop_space(TEXT_SPACE, SYSTEM)
         return None
+
+    def _count_set_by_user(self) -> Generator[None, None, int]:
+        space = self._vectors.spaces.get(TEXT_SPACE)
+        if space is None:
+            return 0
+        rows = space.rows
+        wholes = rows.live[: rows.limit] & (rows.passages[: rows.limit] == WHOLE)
+        count = 0
+        for at, ino in enumerate(rows.inos[: rows.limit][wholes].tolist()):
+            row = self._vectors.stored(Inode(ino), TEXT_SPACE)
+            count += row is not None and row.origin != AUTO
+            if at % COUNTED_STEP == 0:
+                yield
+        return count
 
     def look(self, inos: Sequence[Inode], *, settle: bool = False) -> list[Look | None]:
         """Look at inodes: None for what has no name, or is neither a regular file nor a directory.

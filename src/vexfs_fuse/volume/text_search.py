@@ -239,7 +239,8 @@ class TextSearch:
         model = questions.fingerprint
         if model is not None and model != space.model:
             return NoAttribute(
-                f"the vectors in space {TEXT_SPACE} are of {space.model}, not of {model}"
+                f"the vectors in space {TEXT_SPACE} are of {space.model}, not of {model};"
+                " vexfs reindex --text makes them anew"
             )
         return None
 
