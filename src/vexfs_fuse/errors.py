@@ -187,6 +187,12 @@ class ModelMissing(VexfsError):
     errno, http_status, sentence = errno.ENODATA, 503, "no model for text is installed"
 
 
+class NoEmbedder(ModelMissing):
+    """There is to be no embedder: the options say so."""
+
+    sentence = "texts are not embedded"
+
+
 class EmbedderFailed(VexfsError):
     """The embedder gave no vectors, or none of the kind that it promised."""
 

@@ -29,7 +29,7 @@ def test_status_is_told_for_people_and_programs(home: Home) -> None:
         home.succeed("index", "wait", volume)
         status = json.loads(home.succeed("index", "status", volume, "--json"))
         assert status["pending"] == 0
-        assert "no model for text" in home.succeed("index", "status", volume)
+        assert "embedder=none" in home.succeed("index", "status", volume)
 
 
 def test_a_volume_without_an_index_says_so(home: Home) -> None:

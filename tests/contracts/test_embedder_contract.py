@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.embedders import COMMAND, PLUGIN, make_plugin, serving
-from vexfs_fuse.errors import ModelMissing
+from vexfs_fuse.errors import NoEmbedder
 from vexfs_fuse.text.embedders import model_store
 from vexfs_fuse.text.embedders.numpy_engine import NumpyEngine
 from vexfs_fuse.text.embedders.onnx_engine import OnnxEngine
@@ -106,7 +106,7 @@ def test_any_text_has_a_vector_and_always_the_same(embedder: OpenEmbedder, text:
 
 
 def test_none_is_a_missing_model() -> None:
-    with pytest.raises(ModelMissing, match="embedder=none"):
+    with pytest.raises(NoEmbedder, match="embedder=none"):
         open_embedder("none")
 
 

@@ -148,6 +148,20 @@ def test_what_cannot_be_read_says_why(volume: MountedVolume) -> None:
     assert indexing(volume.path)["failed"] == 1
 
 
+def test_a_file_whose_text_is_cut_says_so(volume: MountedVolume) -> None:
+    line = "0123456789abcdef " * 64 + "\n"
+    (volume.path / "long.txt").write_text(line * 2_000 + "thelastword\n")
+    (volume.path / "short.txt").write_text("thelastword\n")
+    until(volume.path, lambda status: status["cut"] == 1)
+    settle(volume.path)
+    assert found(volume.path, "thelastword", mode="text") == ["short.txt"]
+    cut = os.getxattr(volume.path / "long.txt", "user.vexfs.index_cut")
+    assert b"more text than is indexed" in cut
+    with pytest.raises(OSError, match="No data"):
+        os.getxattr(volume.path / "short.txt", "user.vexfs.index_cut")
+    assert indexing(volume.path)["failed"] == 0
+
+
 def test_an_indexer_that_was_killed_is_started_again_and_misses_nothing(
     volume: MountedVolume,
 ) -> None:

@@ -63,13 +63,13 @@ def test_a_hit_leads_to_its_line(notes: Path) -> None:
 def test_results_have_excerpts_and_say_how_they_were_found(notes: Path) -> None:
     header, (hit,) = results(notes, "compress rotated journals")
     assert (header["mode"], header["plan"], header["exact"]) == ("text", "text", True)
-    assert header["fallback"] == "no model for text is installed"
+    assert header["fallback"] == "texts are not embedded: embedder=none"
     assert header["indexing"]["pending"] == 0
     assert hit["path"] == "logrotate.md"
     assert (hit["line"], hit["excerpt"]) == (5, "Rotate the journal weekly and compress it.")
     text = (asked(notes, "rotate") / ".results.txt").read_text()
     assert "5: Rotate the journal weekly" in text
-    assert "no meaning: no model for text is installed" in text
+    assert "no meaning: texts are not embedded: embedder=none" in text
 
 
 def test_has_not_and_quotes_are_about_what_files_say(notes: Path) -> None:
@@ -117,4 +117,4 @@ def test_the_command_prints_excerpts_and_what_is_missing(notes: Path) -> None:
     first, second = done.stdout.splitlines()
     assert first.endswith("logrotate.md")
     assert second.split(maxsplit=1) == ["5", "Rotate the journal weekly and compress it."]
-    assert done.stderr == "vexfs: searched by words only: no model for text is installed\n"
+    assert done.stderr == "vexfs: searched by words only: texts are not embedded: embedder=none\n"

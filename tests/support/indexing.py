@@ -119,7 +119,7 @@ class WordEmbedder:
 
 
 class PlainExtractor:
-    """Takes UTF-8 for text; what begins with `broken` cannot be read, what has a NUL is none."""
+    """Takes UTF-8 for text; what begins with `broken` cannot be read, with `endless` is cut; NUL is no text."""
 
     def __init__(self) -> None:
         self.extracted = 0
@@ -131,4 +131,5 @@ class PlainExtractor:
         if b"\0" in data:
             return None
         text = data.decode(errors="replace")
-        return Document("", text.upper() if name.endswith(b".loud") else text)
+        is_cut = text.startswith("endless")
+        return Document("", text.upper() if name.endswith(b".loud") else text, is_cut)

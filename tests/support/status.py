@@ -24,6 +24,7 @@ STATUS: dict[str, Any] = {
         "pending": 12,
         "indexed": 300,
         "failed": 2,
+        "cut": 1,
         "lag_s": 1.5,
         "position": 11,
         "looked_at": 310,

@@ -49,6 +49,7 @@ class SlowQuestions:
 
     fingerprint: str | None = MODEL
     is_available = True
+    missing = ModelMissing()
 
     def __init__(self) -> None:
         self.failure: EmbedderFailed | ModelMissing | None = None

@@ -11,6 +11,7 @@ from tests.support.stores import ROOT_USER, Mounted, SimulatedStore
 from vexfs_fuse.text.filing import Limits
 from vexfs_fuse.text.index import TextIndex
 from vexfs_fuse.text.indexer import RESTLESS_S, Indexer
+from vexfs_fuse.text.lookup import TextLookup
 from vexfs_fuse.units import ROOT, Inode
 from vexfs_fuse.volume.check import check
 
@@ -315,6 +316,19 @@ def test_a_dropped_space_is_filled_again(shop: Workshop) -> None:
     assert shop.desk.indexing.open_space(8, "words-1") is None
     shop.settle()
     assert shop.vectors(ino) == 1
+
+
+def test_what_is_cut_is_told_of_every_file_that_has_it(shop: Workshop) -> None:
+    inos = [shop.write(name, b"endless text") for name in (b"a.txt", b"b.txt")]
+    shop.write(b"c.txt", b"text")
+    shop.settle()
+    assert shop.index.counts() == (3, 0, 2)
+    lookup = TextLookup(shop.path)
+    assert [lookup.is_cut(ino) for ino in inos] == [True, True]
+    shop.write(b"a.txt", b"text")
+    shop.settle()
+    assert [lookup.is_cut(ino) for ino in inos] == [False, True]
+    lookup.close()
 
 
 def test_another_model_is_refused(shop: Workshop) -> None:

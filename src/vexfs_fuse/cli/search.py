@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from vexfs_fuse.cli import mounted
 from vexfs_fuse.cli.command import Command
 from vexfs_fuse.cli.options import add_store
-from vexfs_fuse.errors import InvalidArgument, ModelMissing, NoAttribute, ReadOnly, VexfsError
+from vexfs_fuse.errors import InvalidArgument, NoAttribute, ReadOnly, VexfsError
 
 FILTERS: Final = (
     ("ext", "EXT", "extensions: md or md,txt"),
@@ -144,7 +144,10 @@ def _through_mount(wanted: Wanted, arguments: argparse.Namespace) -> list[dict[s
     except OSError as error:
         if error.errno == NoAttribute.errno:
             if "text" in fields and "vector" not in fields and "like" not in fields:
-                raise ModelMissing("or nothing is embedded yet; `vexfs status` tells") from None
+                missing = mounted.read_status(mounted.volume_at(directory))["indexing"][
+                    "model_missing"
+                ]
+                raise NoAttribute(missing or "nothing is embedded yet") from None
             raise NoAttribute(f"no vectors in space {arguments.space or 'default'}") from None
         raise
 

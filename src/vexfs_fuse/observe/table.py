@@ -428,6 +428,13 @@ METRICS: Final = (
         "indexing.failed",
     ),
     Metric(
+        "vexfs_index_cut_files",
+        GAUGE,
+        (),
+        "Files among them that have more text than is indexed of one file.",
+        "indexing.cut",
+    ),
+    Metric(
         "vexfs_index_position",
         GAUGE,
         (),

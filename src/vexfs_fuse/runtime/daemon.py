@@ -26,7 +26,7 @@ from vexfs_fuse.observe.summary import requests_summary, searches_summary
 from vexfs_fuse.runtime.allocator import keep_buffers
 from vexfs_fuse.runtime.durability import promise
 from vexfs_fuse.runtime.garbage import settle_garbage
-from vexfs_fuse.runtime.index_told import index_error, index_pending
+from vexfs_fuse.runtime.index_told import index_cut, index_error, index_pending
 from vexfs_fuse.runtime.indexing import INDEX, IndexerHost, off_status
 from vexfs_fuse.runtime.scrape import serve_metrics
 from vexfs_fuse.runtime.searching import text_search
@@ -101,6 +101,7 @@ def _vfs(volume: Volume, settings: MountSettings, daemon: "Daemon") -> Vfs:
         volume.text = text_search(volume, lookup, daemon.questions, daemon.indexed)
         volume.vectors.told |= {
             b"index_error": partial(index_error, lookup),
+            b"index_cut": partial(index_cut, lookup),
             b"index_pending": partial(index_pending, lookup),
         }
     virtual.add(

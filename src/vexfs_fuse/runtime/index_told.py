@@ -1,9 +1,13 @@
 """What extended attributes tell of a file's place in the index: read in a worker, told as bytes."""
 
+from typing import Final
+
 from vexfs_fuse.errors import NoAttribute
 from vexfs_fuse.pending import Pending
 from vexfs_fuse.text.lookup import TextLookup
 from vexfs_fuse.units import Inode
+
+CUT: Final = b"it has more text than is indexed of one file: what comes later is not found"
 
 
 def index_error(lookup: TextLookup, ino: Inode) -> Pending[bytes]:
@@ -15,6 +19,17 @@ def index_error(lookup: TextLookup, ino: Inode) -> Pending[bytes]:
         return error.encode()
 
     return Pending(lambda: lookup.error(ino), told)
+
+
+def index_cut(lookup: TextLookup, ino: Inode) -> Pending[bytes]:
+    """Return that a file has more text than is in the index; the answer may be `NoAttribute`."""
+
+    def told(is_cut: bool) -> bytes:
+        if not is_cut:
+            raise NoAttribute
+        return CUT
+
+    return Pending(lambda: lookup.is_cut(ino), told)
 
 
 def index_pending(lookup: TextLookup, ino: Inode) -> Pending[bytes]:

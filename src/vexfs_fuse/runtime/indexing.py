@@ -148,6 +148,7 @@ class IndexerHost:
             "pending": pending,
             "indexed": report.get("indexed", 0),
             "failed": report.get("failed", 0),
+            "cut": report.get("cut", 0),
             "lag_s": round(lag_s, 3),
             "position": report.get("position", 0),
             "looked_at": report.get("looked_at", 0),
@@ -306,7 +307,16 @@ class IndexerHost:
 
 def off_status() -> dict[str, Any]:
     """Return the status of a volume that is not indexed."""
-    numbers = ("pending", "indexed", "failed", "position", "looked_at", "embedded", "rss_bytes")
+    numbers = (
+        "pending",
+        "indexed",
+        "failed",
+        "cut",
+        "position",
+        "looked_at",
+        "embedded",
+        "rss_bytes",
+    )
     return {
         "state": OFF,
         "pid": None,

@@ -189,7 +189,8 @@ class Filing:
             self._fail(look, name, content, str(failure))
             return False
         found = [] if document is None else passages(document)
-        self._index.put(look.ino, name, content, document.title if document else "", found)
+        title, is_cut = ("", False) if document is None else (document.title, document.is_cut)
+        self._index.put(look.ino, name, content, title, found, is_cut=is_cut)
         return True
 
     def _fail(self, look: Look, name: bytes, content: bytes | None, reason: str) -> None:

@@ -24,6 +24,12 @@ BUSY_S: Final = 10.0
 """How long a commit waits for a checkpoint of its own file to end."""
 
 
+_COUNTS: Final = """
+SELECT count(*), count(error),
+       (SELECT count(*) FROM contents JOIN files USING (content) WHERE is_cut AND error IS NULL)
+FROM files"""
+
+
 class FileState(NamedTuple):
     """What the index knows of an inode."""
 
@@ -155,11 +161,11 @@ class TextIndex:
         with _failures():
             return [Inode(ino) for (ino,) in self._execute("SELECT ino FROM files ORDER BY ino")]
 
-    def counts(self) -> tuple[int, int]:
-        """Return how many inodes are in the index, and how many of them have failed."""
+    def counts(self) -> tuple[int, int, int]:
+        """Return how many inodes are in the index, how many of them have failed, and how many are cut."""
         with _failures():
-            found = self._execute("SELECT count(*), count(error) FROM files").fetchone()
-        return int(found[0]), int(found[1])
+            files, failed, cut = self._execute(_COUNTS).fetchone()
+        return int(files), int(failed), int(cut)
 
     def get_meta(self, key: str) -> Any:
         """Return what was kept under a key, or None."""
@@ -174,15 +180,23 @@ class TextIndex:
             self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def put(
-        self, ino: Inode, name: bytes, content: bytes, title: str, passages: Sequence[Passage]
+        self,
+        ino: Inode,
+        name: bytes,
+        content: bytes,
+        title: str,
+        passages: Sequence[Passage],
+        *,
+        is_cut: bool = False,
     ) -> None:
         """Index an inode, in place of what was known of it.
 
-        Title and passages count for the first inode that has these contents; for others they may be empty.
-        Without passages a file is found by its name.
+        Title, passages, and whether there is more text than they have, count for the first inode that has
+        these contents; for others they may be empty.  Without passages a file is found by its name.
         """
         with _failures():
-            self._set_file(ino, name, self._content(content, title, passages), None)
+            number = self._content(content, title, passages, is_cut=is_cut)
+            self._set_file(ino, name, number, None)
 
     def fail(
         self, ino: Inode, reason: str, name: bytes | None = None, content: bytes | None = None
@@ -255,7 +269,9 @@ class TextIndex:
                 (ino, stored_name(name)),
             )
 
-    def _content(self, content: bytes, title: str, passages: Sequence[Passage]) -> int:
+    def _content(
+        self, content: bytes, title: str, passages: Sequence[Passage], *, is_cut: bool = False
+    ) -> int:
         """Return the number of contents; add their words if they are not there yet."""
         row = self._execute(
             "SELECT content, passages FROM contents WHERE hash = ?", (content,)
@@ -264,17 +280,18 @@ class TextIndex:
             return int(row[0])
         title = stored_text(title)
         kept = passages[:PASSAGES_MAX]
+        is_cut = is_cut or len(passages) > len(kept)
         if row is None:
             number = self._execute(
-                "INSERT INTO contents (hash, title, passages) VALUES (?, ?, ?)",
-                (content, title, len(kept)),
+                "INSERT INTO contents (hash, title, passages, is_cut) VALUES (?, ?, ?, ?)",
+                (content, title, len(kept), is_cut),
             ).lastrowid
             assert number is not None
         else:
             number = int(row[0])
             self._execute(
-                "UPDATE contents SET title = ?, passages = ? WHERE content = ?",
-                (title, len(kept), number),
+                "UPDATE contents SET title = ?, passages = ?, is_cut = ? WHERE content = ?",
+                (title, len(kept), is_cut, number),
             )
         rows = [
             (

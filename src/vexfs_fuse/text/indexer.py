@@ -41,6 +41,8 @@ class Report(NamedTuple):
     """Files in the index."""
     failed: int
     """Those among them whose text cannot be had."""
+    cut: int
+    """Those among them that have more text than is indexed of one file."""
     looked_at: int
     """Files looked at since the start."""
     embedded: int

@@ -214,6 +214,14 @@ class TextLookup:
             row = connection.execute("SELECT error FROM files WHERE ino = ?", (ino,)).fetchone()
         return None if row is None else row[0]
 
+    def is_cut(self, ino: Inode) -> bool:
+        """Whether a file has more text than is in the index."""
+        with self._reading() as connection:
+            if connection is None:
+                return False
+            found = connection.execute(_IS_CUT, (ino,)).fetchone()
+        return found is not None
+
     def is_pending(self, ino: Inode) -> bool:
         """Whether an inode is to be indexed, or was so a moment ago and may be again after a crash."""
         with self._reading() as connection:
@@ -342,6 +350,9 @@ FROM (SELECT ino FROM pending ORDER BY number DESC LIMIT ?)"""
 _EXCERPT: Final = f"""
 SELECT first_line, last_line, text FROM files
 JOIN passages ON passage = content << {NUMBER_BITS} | ?2 WHERE ino = ?1"""
+
+_IS_CUT: Final = """
+SELECT 1 FROM files JOIN contents USING (content) WHERE ino = ? AND is_cut AND error IS NULL"""
 
 _COUNTS: Final = f"""
 SELECT {_POSITION}, (SELECT count(*) FROM files),

@@ -13,7 +13,7 @@ command line of who mounts, never from anything inside a volume.
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
-from vexfs_fuse.errors import InvalidArgument, ModelMissing
+from vexfs_fuse.errors import InvalidArgument, NoEmbedder
 from vexfs_fuse.text.embedder import Embedder
 from vexfs_fuse.text.embedders import model_store
 
@@ -43,7 +43,7 @@ def open_embedder(setting: str) -> OpenEmbedder:
     Raises
     ------
     ModelMissing
-        There is to be none, or it is not installed.
+        It is not installed; `NoEmbedder`: there is to be none.
     InvalidArgument
         The setting names nothing that could be.
     EmbedderFailed
@@ -73,7 +73,7 @@ def known_identity(setting: str) -> Identity | None:
     if kind in _DETAILED:
         return None
     if kind == NONE:
-        raise ModelMissing("embedder=none")
+        raise NoEmbedder("embedder=none")
     model = model_store.find_minilm()
     return Identity(model.name, model.dim, model.fingerprint)
 
@@ -83,7 +83,7 @@ def _open_minilm(_: str) -> OpenEmbedder:
 
 
 def _open_none(_: str) -> OpenEmbedder:
-    raise ModelMissing("embedder=none")
+    raise NoEmbedder("embedder=none")
 
 
 def _open_plugin(name: str) -> OpenEmbedder:

@@ -91,6 +91,13 @@ class QueryEmbedder:
         return self._missing_until_s <= self._now_s()
 
     @property
+    def missing(self) -> ModelMissing:
+        """Why asking made no sense when it was last tried."""
+        if self._missing is None:
+            return ModelMissing()
+        return type(self._missing)(*self._missing.args)
+
+    @property
     def pid(self) -> int | None:
         """The process, if one runs."""
         process = self._process
@@ -150,7 +157,7 @@ class QueryEmbedder:
     def _ask(self, text: str) -> Floats:
         """Ask, in a worker thread; a second time if the process has died meanwhile."""
         if self._missing is not None and not self.is_available:
-            raise ModelMissing(*self._missing.args)
+            raise self.missing
         deadline_s = self._now_s() + ANSWER_S
         if not self._asking.acquire(timeout=ANSWER_S):
             raise EmbedderFailed("it is busy")

@@ -10,7 +10,7 @@ from typing import Final
 
 from vexfs_fuse import errors
 
-REVISION: Final = 1
+REVISION: Final = 2
 """`PRAGMA user_version`; a file with another one is made anew."""
 
 APPLICATION_ID: Final = 0x76657874
@@ -49,7 +49,8 @@ CREATE TABLE contents (           -- what files hold, once for all that hold the
     content INTEGER PRIMARY KEY,  -- from 1; a number may be given again
     hash BLOB NOT NULL UNIQUE,    -- of the bytes
     title TEXT NOT NULL,
-    passages INTEGER NOT NULL     -- how many rows of `passages`
+    passages INTEGER NOT NULL,    -- how many rows of `passages`
+    is_cut INTEGER NOT NULL       -- 1: there is more text than is taken of one file
 );
 
 CREATE TABLE passages (

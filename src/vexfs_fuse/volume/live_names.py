@@ -34,6 +34,29 @@ class Shares(NamedTuple):
     shares: "np.ndarray[tuple[int], np.dtype[np.float64]]"
 
 
+class Having(NamedTuple):
+    """Where the index knows a phrase from."""
+
+    phrase: str
+    texts: Longs
+    names: Longs
+
+
+class Named(NamedTuple):
+    """What a worker learned of the names that the index does not know."""
+
+    settled: Settled
+    older: list[tuple[Inode, Lsn]] | None  # None: they are noted already
+
+
+class Phrases(NamedTuple):
+    """What `has=` and `not=` say, as far as the index knows."""
+
+    having: list[Having]
+    without: list[Having]
+    named: Named
+
+
 class LiveNames:
     """Inodes whose names have changed, with the record that did it, and the names they have now."""
 

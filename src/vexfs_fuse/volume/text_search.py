@@ -21,14 +21,14 @@ from vexfs_fuse.errors import (
 from vexfs_fuse.pending import Pending, caught
 from vexfs_fuse.text import words as text_words
 from vexfs_fuse.text.excerpts import place
-from vexfs_fuse.text.lookup import NO_MATCHES, NOTHING_SETTLED, Matches, Settled, TextLookup
+from vexfs_fuse.text.lookup import NO_MATCHES, NOTHING_SETTLED, Matches, TextLookup
 from vexfs_fuse.text.words import Words
 from vexfs_fuse.units import Inode, Lsn
 from vexfs_fuse.vectors.space import Space
 from vexfs_fuse.volume.catalogue import Identity
 from vexfs_fuse.volume.fusion import Ranking, by_text, by_vector, fused
 from vexfs_fuse.volume.hits import Hit, Outcome, Part, Scores
-from vexfs_fuse.volume.live_names import INODES_MAX, LiveNames
+from vexfs_fuse.volume.live_names import INODES_MAX, Having, LiveNames, Named, Phrases
 from vexfs_fuse.volume.query import Query
 from vexfs_fuse.volume.search import Near, Search, Target
 from vexfs_fuse.volume.slices import in_slices, then
@@ -69,6 +69,11 @@ class Questions(Protocol):
         """Whether it makes sense to ask."""
         ...
 
+    @property
+    def missing(self) -> ModelMissing:
+        """Why it makes none."""
+        ...
+
     def embed(self, text: str) -> Floats | Pending[Floats]:
         """Return the vector of a question.  The work raises `ModelMissing` or `EmbedderFailed`."""
         ...
@@ -84,29 +89,6 @@ class Asked(NamedTuple):
     mode: str  # hybrid, vector or text
     fallback: str | None
     space: Space | None  # None: meaning does not decide
-
-
-class Having(NamedTuple):
-    """Where the index knows a phrase from."""
-
-    phrase: str
-    texts: Longs
-    names: Longs
-
-
-class Named(NamedTuple):
-    """What a worker learned of the names that the index does not know."""
-
-    settled: Settled
-    older: list[tuple[Inode, Lsn]] | None  # None: they are noted already
-
-
-class Phrases(NamedTuple):
-    """What `has=` and `not=` say, as far as the index knows."""
-
-    having: list[Having]
-    without: list[Having]
-    named: Named
 
 
 class Read(NamedTuple):
@@ -232,8 +214,10 @@ class TextSearch:
         """Return why there is no searching by meaning; None: there is."""
         space = self._vectors.spaces.get(TEXT_SPACE)
         questions = self._questions
-        if questions is None or not questions.is_available:
+        if questions is None:
             return ModelMissing()
+        if not questions.is_available:
+            return questions.missing
         if space is None or not len(space):
             return NoAttribute(f"no vectors in space {TEXT_SPACE} yet")
         model = questions.fingerprint
