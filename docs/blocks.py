@@ -435,6 +435,7 @@ def _errno(number: int) -> str:
 
 BOUNDS: Final = (
     ("fuse.direct", "SUSPENDED_MAX"),
+    ("fuse.direct", "WRITES_WAITING_MAX"),
     ("fuse.session", "READAHEAD_KIB"),
     ("fuse.init_flags", "BACKGROUND_REQUESTS_MAX"),
     ("fuse.reader", "FAIR_REQUESTS"),

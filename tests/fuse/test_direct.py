@@ -13,7 +13,7 @@ from vexfs_fuse.fuse import caller
 from vexfs_fuse.fuse import protocol as wire
 from vexfs_fuse.fuse.affinity import Follower
 from vexfs_fuse.fuse.caller import Requesters
-from vexfs_fuse.fuse.direct import SUSPENDED_MAX, Direct
+from vexfs_fuse.fuse.direct import SUSPENDED_MAX, WRITES_WAITING_MAX, Direct
 from vexfs_fuse.observe.recorder import Recorder
 from vexfs_fuse.pending import Durable, WaitForSpace
 from vexfs_fuse.units import Lsn
@@ -172,6 +172,15 @@ def test_so_many_wait_beside_each_other(kernel: Kernel, vfs: MemoryVfs) -> None:
         kernel.ask(wire.GETATTR, 1, bytes(16))
     assert kernel.direct.is_full
     assert len(kernel.later.given) == SUSPENDED_MAX
+
+
+def test_fewer_wait_that_keep_a_buffer(kernel: Kernel, vfs: MemoryVfs) -> None:
+    vfs.write = lambda *_: WaitForSpace(int)  # type: ignore[method-assign]
+    for _ in range(WRITES_WAITING_MAX):
+        assert not kernel.direct.is_full
+        kernel.ask(wire.WRITE, 1, wire.WRITE_IN.pack(1, 0, 1) + b"x")
+    assert kernel.direct.is_full
+    assert kernel.recorder.events["buffer_kept"] == WRITES_WAITING_MAX
 
 
 def test_callers_are_remembered_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

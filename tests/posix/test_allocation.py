@@ -191,6 +191,16 @@ def test_neighbours_that_were_written_apart_are_one_piece_of_data(descriptor: in
     assert data_of(descriptor) == [(0, 4 * BLOCK)]
 
 
+def test_a_hole_is_a_block_without_any_data(descriptor: int) -> None:
+    os.ftruncate(descriptor, 20_000)
+    os.pwrite(descriptor, b"x", 5_000)
+    assert data_of(descriptor) == [(4_096, 8_192)]
+    os.pwrite(descriptor, b"x", 17_000)
+    assert data_of(descriptor) == [(4_096, 8_192), (16_384, 20_000)]
+    assert os.lseek(descriptor, 6_000, os.SEEK_DATA) == 6_000
+    assert os.lseek(descriptor, 9_000, os.SEEK_HOLE) == 9_000
+
+
 def test_a_punched_hole_is_found(descriptor: int) -> None:
     os.write(descriptor, DATA)
     fallocate(descriptor, PUNCH_HOLE | KEEP_SIZE, BLOCK, BLOCK)

@@ -28,6 +28,9 @@ from vexfs_fuse.pending import Durable
 SUSPENDED_MAX: Final = 99
 """Requests that may wait for slow answers beside each other; those beyond wait in the kernel."""
 
+WRITES_WAITING_MAX: Final = 32
+"""Writes that may wait for room beside each other, each with a buffer of a mebibyte."""
+
 _log = logging.getLogger(__name__)
 
 Send: TypeAlias = Callable[[bytes | tuple[bytes, Any]], None]
@@ -62,6 +65,7 @@ class Direct:
         )
         self._nursery: trio.Nursery | None = None
         self._suspended = 0
+        self._writes_waiting = 0
         self._room = trio.lowlevel.ParkingLot()
         self.buffers: list[bytearray] = []
         self._views: list[memoryview] = []
@@ -96,13 +100,13 @@ class Direct:
 
     async def room(self) -> None:
         """Return when one more slow answer may be awaited."""
-        while self._suspended >= SUSPENDED_MAX:
+        while self.is_full:
             await self._room.park()
 
     @property
     def is_full(self) -> bool:
         """Whether `room` would wait."""
-        return self._suspended >= SUSPENDED_MAX
+        return self._suspended >= SUSPENDED_MAX or self._writes_waiting >= WRITES_WAITING_MAX
 
     def _renew_buffer(self) -> None:
         """Leave the buffer to whoever has a part of it, and read into another from now on."""
@@ -177,11 +181,16 @@ class Direct:
         value = self._settler.at_once(value)
         if type(value) not in SLOW:
             return value
-        if name == "write" and type(value) is not Durable:
+        keeps_buffer = name == "write" and type(value) is not Durable
+        if keeps_buffer:
+            self._recorder.events["buffer_kept"] += 1
             self._renew_buffer()  # its bytes are still needed
         self._suspended += 1
+        self._writes_waiting += keeps_buffer
         assert self._nursery is not None
-        self._nursery.start_soon(self._await, name, row, began, request, value, encode, send)
+        self._nursery.start_soon(
+            self._await, name, row, began, request, value, encode, send, keeps_buffer
+        )
         return _LATER
 
     async def _await(
@@ -193,6 +202,7 @@ class Direct:
         value: Any,
         encode: Encoder,
         send: Send,
+        keeps_buffer: bool,
     ) -> None:
         try:
             value = await self._settler.settle(value)
@@ -204,6 +214,7 @@ class Direct:
             row[took.bit_length()] += 1
             row[TOTAL] += took
             self._suspended -= 1
+            self._writes_waiting -= keeps_buffer
             self._room.unpark()
         if reply is not None:
             send(reply)

@@ -27,6 +27,7 @@ EVENTS: Final = MappingProxyType(
         "keep_cache": "opens that let the kernel keep the pages it has",
         "direct_io": "opens that bypass the kernel's page cache",
         "suspended": "requests that had to wait for the disk or for another thread",
+        "buffer_kept": "writes that waited for room, each with a buffer of 1 MiB beside the pool",
     }
 )
 """Things counted besides requests, and what they are."""

@@ -9,7 +9,7 @@ from vexfs_fuse.errors import FileTooBig, InvalidArgument, NothingThere, NotSupp
 from vexfs_fuse.pending import Pending, WaitForSpace
 from vexfs_fuse.storage.extents import end_of
 from vexfs_fuse.tree.node import Node
-from vexfs_fuse.units import FILE_BYTES_MAX
+from vexfs_fuse.units import FILE_BYTES_MAX, KIB
 from vexfs_fuse.volume.attributes import AttributeChanges, Attributes, without_set_id
 from vexfs_fuse.volume.changes import ExtentWritten, Punched, Resized
 from vexfs_fuse.volume.contents import Contents
@@ -20,6 +20,9 @@ KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 0x01, 0x02, 0x10
 
 SEEK_DATA, SEEK_HOLE = 3, 4
 """What lseek(2) looks for."""
+
+HOLE_BYTES: Final = 4 * KIB
+"""The least hole that is told of, and where holes begin and end."""
 
 EXTENTS_SUMMED_MAX: Final = 1_024
 """The contents of a file in more extents are not summed: that would hold up the loop."""
@@ -156,17 +159,30 @@ class Files:
     def seek(self, node: Node, offset: int, whence: int) -> int:
         """Return where the next data are, or the next hole, from `offset` on; one is at the end.
 
+        In whole blocks, as programs and their tests expect it: a hole is a block without any data.
+
         Raises
         ------
         NothingThere, InvalidArgument, CorruptData
         """
         dense(self.size_times(node)[0], offset, whence)
         if whence == SEEK_HOLE:
-            return self._contents.seek_hole(node, offset)
-        found = self._contents.seek_data(node, offset)
+            return self._seek_hole(node, offset)
+        found = self._contents.seek_data(node, offset & -HOLE_BYTES)
         if found is None:
             raise NothingThere
-        return found
+        return max(offset, found & -HOLE_BYTES)
+
+    def _seek_hole(self, node: Node, offset: int) -> int:
+        block = offset & -HOLE_BYTES
+        while True:
+            data = self._contents.seek_data(node, block)
+            if data is None or data >= block + HOLE_BYTES:
+                return max(offset, block)
+            end = self._contents.seek_hole(node, data)
+            block = -(-end // HOLE_BYTES) * HOLE_BYTES
+            if block >= self.size_times(node)[0]:
+                return self.size_times(node)[0]
 
     def flush(self, node: Node, *, inline_allowed: bool = False) -> None:
         """Stage the file's dirty pages and log them; durable with the next batch.
