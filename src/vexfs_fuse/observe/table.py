@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from vexfs_fuse.observe.recorder import Recorder, count
+from vexfs_fuse.observe.tiers import NO_PAGES, TIER, of_hot, of_tiers
 
 COUNTER: Final = "counter"
 GAUGE: Final = "gauge"
@@ -40,18 +41,17 @@ def _of_spaces(column: str) -> Callable[[Recorder, Status], Values]:
     ]
 
 
-TIER: Final = ("tier", "page_bytes")
-NO_PAGES: Final = "any"
+_PAGES: Final = "any"
 """Stands for a page size where a tier is not made of pages."""
 
 
-def _of_hot(status: Status, count: Callable[[dict[str, int]], int]) -> Values:
+def of_hot(status: Status, count: Callable[[dict[str, int]], int]) -> Values:
     return [
         (("hot", str(use["page_bytes"])), count(use)) for use in status["volume"]["pool"]["pages"]
     ]
 
 
-def _of_tiers(status: Status, counts: Callable[[dict[str, int]], tuple[int, int]]) -> Values:
+def of_tiers(status: Status, counts: Callable[[dict[str, int]], tuple[int, int]]) -> Values:
     return [
         ((tier, str(use["page_bytes"])), count)
         for use in status["volume"]["pool"]["pages"]
@@ -186,14 +186,14 @@ METRICS: Final = (
         COUNTER,
         TIER,
         "Reads that a tier had the bytes for: hot, in a page; warm, in segments, of which a page was filled.",
-        lambda _, status: _of_tiers(status, lambda use: (use["hits"], use["fills"])),
+        lambda _, status: of_tiers(status, lambda use: (use["hits"], use["fills"])),
     ),
     Metric(
         "vexfs_pool_misses",
         COUNTER,
         TIER,
         "Reads that a tier had no bytes for: hot, in no page; warm, not stored either, as they are a hole.",
-        lambda _, status: _of_tiers(
+        lambda _, status: of_tiers(
             status, lambda use: (use["misses"], use["misses"] - use["fills"])
         ),
     ),
@@ -203,7 +203,7 @@ METRICS: Final = (
         TIER,
         "Bytes that a tier holds: pages of the hot one; contents in the warm one have no page size.",
         lambda _, status: [
-            *_of_hot(status, lambda use: use["pages_used"] * use["page_bytes"]),
+            *of_hot(status, lambda use: use["pages_used"] * use["page_bytes"]),
             (("warm", NO_PAGES), status["volume"]["segments"]["live_bytes"]),
         ],
     ),
@@ -213,7 +213,7 @@ METRICS: Final = (
         TIER,
         "What a tier let go of to make room: clean pages of the hot one; whole segments of the warm one.",
         lambda _, status: [
-            *_of_hot(status, lambda use: use["evictions"]),
+            *of_hot(status, lambda use: use["evictions"]),
             (("warm", NO_PAGES), status["volume"]["segments"]["dropped"]),
         ],
     ),
