@@ -41,24 +41,6 @@ def _of_spaces(column: str) -> Callable[[Recorder, Status], Values]:
     ]
 
 
-_PAGES: Final = "any"
-"""Stands for a page size where a tier is not made of pages."""
-
-
-def of_hot(status: Status, count: Callable[[dict[str, int]], int]) -> Values:
-    return [
-        (("hot", str(use["page_bytes"])), count(use)) for use in status["volume"]["pool"]["pages"]
-    ]
-
-
-def of_tiers(status: Status, counts: Callable[[dict[str, int]], tuple[int, int]]) -> Values:
-    return [
-        ((tier, str(use["page_bytes"])), count)
-        for use in status["volume"]["pool"]["pages"]
-        for tier, count in zip(("hot", "warm"), counts(use), strict=True)
-    ]
-
-
 _PAGES: Final = "volume.pool.pages.*page_bytes"
 
 METRICS: Final = (
