@@ -93,6 +93,15 @@ def test_strictatime_moves_it_with_each_read_that_arrives(mounted: Mounted) -> N
         forget_pages(path)
 
 
+def test_who_opens_with_o_noatime_moves_nothing(mounted: Mounted) -> None:
+    path = unread(mounted("relatime") / "a", read_s=600, changed_s=300)
+    before = path.stat().st_atime_ns
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOATIME)
+    assert os.read(descriptor, 10) == b"x" * 10
+    os.close(descriptor)
+    assert path.stat().st_atime_ns == before
+
+
 def test_a_read_from_the_kernels_cache_moves_nothing(mounted: Mounted) -> None:
     root = mounted("strictatime")
     path = unread(root / "a", read_s=600, changed_s=300)

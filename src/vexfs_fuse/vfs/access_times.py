@@ -4,6 +4,7 @@ from typing import Final
 
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import NS_PER_S
+from vexfs_fuse.vfs.handles import NOATIME_FLAG
 from vexfs_fuse.volume.volume import Volume
 
 DAY_NS: Final = 24 * 3600 * NS_PER_S
@@ -19,8 +20,10 @@ class AccessTimes:
         self._option = option
         self.is_strict = option == "strictatime"
 
-    def opened(self, node: Node) -> None:
+    def opened(self, node: Node, flags: int) -> None:
         """Move a time that is a day old: what is read from the kernel's cache is not told."""
+        if flags & NOATIME_FLAG:
+            return
         if self._option == "relatime" and self._now_ns() - node.atime > DAY_NS:
             self.read(node)
 

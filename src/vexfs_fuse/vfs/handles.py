@@ -1,23 +1,27 @@
 """Open files and directories: what a handle number stands for."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from vexfs_fuse.errors import BadHandle, TooManyOpen
 from vexfs_fuse.tree.node import Dentry, Node
 from vexfs_fuse.units import Handle, Inode
 
+WRITE_FLAGS: Final = 0o3  # O_ACCMODE
+NOATIME_FLAG: Final = 0o1000000  # O_NOATIME
+
 
 class OpenFile:
     """A regular file that somebody has open."""
 
-    __slots__ = ("behind", "keeps_set_id", "node", "writable")
+    __slots__ = ("behind", "keeps_atime", "keeps_set_id", "node", "writable")
 
-    def __init__(self, node: Node, uid: int, *, writable: bool, behind: bool = False) -> None:
+    def __init__(self, node: Node, uid: int, flags: int, *, behind: bool = False) -> None:
         self.node = node
-        self.writable = writable
+        self.writable = bool(flags & WRITE_FLAGS)
+        self.keeps_atime = bool(flags & NOATIME_FLAG)
         self.behind = behind  # opened by another inode's number: the kernel's cache does not know
-        self.keeps_set_id = uid == 0  # stands for CAP_FSETID: a write request carries no caller
+        self.keeps_set_id = uid == 0  # stands for CAP_FSETID, where nobody knows who writes
 
 
 class OpenDirectory:

@@ -24,7 +24,7 @@ from vexfs_fuse.tree.permissions import may
 from vexfs_fuse.units import ROOT, Handle, Inode
 from vexfs_fuse.vfs.access_times import AccessTimes
 from vexfs_fuse.vfs.directories import Directories
-from vexfs_fuse.vfs.handles import Handles, OpenDirectory, OpenFile, Writing
+from vexfs_fuse.vfs.handles import WRITE_FLAGS, Handles, OpenDirectory, OpenFile, Writing
 from vexfs_fuse.vfs.virtual import VIRTUAL_FROM, OpenVirtual, VirtualTrees
 from vexfs_fuse.volume.attributes import Attributes
 from vexfs_fuse.volume.contents import Bytes
@@ -34,7 +34,6 @@ from vexfs_fuse.volume.volume import Space, Volume
 from vexfs_fuse.volume.writer import Caller
 
 NOTHING: Final = Attributes()
-WRITE_FLAGS: Final = 0o3  # O_ACCMODE
 TRUNCATE_FLAG: Final = 0o1000  # O_TRUNC
 
 
@@ -322,7 +321,7 @@ class Vfs:
         node = self._names.create(parent, name, mode & 0o7777 | stat.S_IFREG, who)
         lookups = self._lookups
         lookups[node.ino] = lookups.get(node.ino, 0) + 1
-        handle = self._handles.add(OpenFile(node, who.uid, writable=bool(flags & WRITE_FLAGS)))
+        handle = self._handles.add(OpenFile(node, who.uid, flags))
         self._count_open(node, flags)
         return handle, node
 
@@ -333,8 +332,8 @@ class Vfs:
         node = self._nodes.get(ino) or self._tree.node(ino)
         if flags & TRUNCATE_FLAG:  # for reading, too: the kernel has asked for write permission
             self._files.resize(node, 0, who)
-        self._times.opened(node)
-        handle = self._handles.add(OpenFile(node, who.uid, writable=bool(flags & WRITE_FLAGS)))
+        self._times.opened(node, flags)
+        handle = self._handles.add(OpenFile(node, who.uid, flags))
         self._count_open(node, flags)
         return handle, False, True
 
@@ -344,7 +343,7 @@ class Vfs:
         if file.__class__ is not OpenFile:
             return self._virtual_file(file).opened.read(offset, size)
         node = file.node
-        if node.atime <= node.ctime or self._times.is_strict:
+        if (node.atime <= node.ctime or self._times.is_strict) and not file.keeps_atime:
             self._times.read(node)
         return self._read(node, offset, size)
 
@@ -361,7 +360,7 @@ class Vfs:
         if flags & TRUNCATE_FLAG:
             self._files.resize(node, 0, who)
         self._count_open(node, flags)
-        return OpenFile(node, who.uid, writable=bool(flags & WRITE_FLAGS), behind=True)
+        return OpenFile(node, who.uid, flags, behind=True)
 
     def _count_open(self, node: Node, flags: int) -> None:
         node.opens += 1
