@@ -19,6 +19,8 @@ from vexfs_fuse.units import KIB, MIB
 
 RECOVERY_S: Final = 30.0
 FILE_BYTES: Final = 700 * KIB
+ALLOWANCE_BYTES: Final = 2 * MIB
+"""What of the space that is told as available records, rows and the last frame may need."""
 
 
 on_both = pytest.mark.parametrize("disk", ["tmpfs", "ext4"], indirect=True)
@@ -269,15 +271,19 @@ class suppress_full(suppress):  # noqa: N801 - reads as its parent does
         return bool(super().__exit__(kind, error, trace))  # type: ignore[arg-type]
 
 
-def test_the_space_told_as_available_can_be_written(volume: MountedVolume, disk: Path) -> None:
+@on_both
+@pytest.mark.parametrize("file_bytes", [FILE_BYTES, MIB, 64 * MIB])
+def test_the_space_told_as_available_can_be_written(
+    volume: MountedVolume, disk: Path, file_bytes: int
+) -> None:
+    """All of it but the allowance, in files that are synced and in one that outruns the disk."""
     space = os.statvfs(volume.path)
     assert abs(space.f_bfree * space.f_frsize - free_bytes(disk)) < MIB
     assert space.f_blocks * space.f_frsize <= DISK_BYTES
-    available = space.f_bavail * space.f_frsize
-    taken = 0
-    with suppress_full():
-        while True:
-            write_synced(volume.path / f"{taken}", bytes(FILE_BYTES))
-            taken += FILE_BYTES
-    assert 0.8 * available < taken < 1.1 * available
+    promised = space.f_bavail * space.f_frsize - ALLOWANCE_BYTES
+    data = random.Random(1).randbytes(DISK_BYTES)
+    for start in range(0, promised, file_bytes):
+        write_synced(volume.path / f"{start}", data[start : min(start + file_bytes, promised)])
+    left = os.statvfs(volume.path)
+    assert left.f_bavail * left.f_frsize < 2 * ALLOWANCE_BYTES
     end(volume)

@@ -1,7 +1,8 @@
 """Group commit: who waits for what, and what a failed sync does to all of them."""
 
 import threading
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +12,12 @@ from trio.testing import wait_all_tasks_blocked
 from tests.support.memory_vfs import MemoryBatch, MemoryVfs, MemoryVolume
 from vexfs_fuse.errors import NoSpace, StoreFailed
 from vexfs_fuse.fuse.affinity import Follower
-from vexfs_fuse.runtime.syncer import INLINE_RECORDS_MAX, INLINE_SYNC_S_MAX, Syncer
+from vexfs_fuse.runtime.syncer import (
+    FLUSH_SLICE_S,
+    INLINE_RECORDS_MAX,
+    INLINE_SYNC_S_MAX,
+    Syncer,
+)
 from vexfs_fuse.runtime.workers import Workers
 from vexfs_fuse.units import Lsn
 
@@ -141,6 +147,33 @@ async def test_room_is_there_when_dirty_pages_have_been_written_out(
         nursery.cancel_scope.cancel()
     workers.stop()
     assert volume.reliefs == 1
+
+
+class Tedious(MemoryVolume):
+    """Takes a slice for each of its files."""
+
+    def __init__(self, seen: list[str]) -> None:
+        super().__init__(MemoryVfs())
+        self._seen = seen
+
+    def flush_aged(self, *, older_than_s: float = 0.0) -> Iterator[None]:
+        for _ in range(5):
+            time.sleep(FLUSH_SLICE_S)
+            self._seen.append("slice")
+            yield
+
+
+async def test_relief_gives_way_between_two_slices() -> None:
+    seen: list[str] = []
+    syncer = Syncer(Tedious(seen), Follower(), interval_s=INTERVAL_S)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(syncer.relieve, Workers(Follower()))
+        syncer.press()
+        for _ in range(10):
+            seen.append("request")
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert "slice request slice" in " ".join(seen)
 
 
 async def test_room_is_asked_for_again_when_nothing_was_written_out(syncer: Syncer) -> None:

@@ -7,8 +7,14 @@ from vexfs_fuse.errors import NoSpace
 from vexfs_fuse.storage.journal import FREEING_BYTES, RESERVE_BYTES, Journal
 from vexfs_fuse.storage.segment_tail import RESERVED_BYTES
 from vexfs_fuse.storage.segments import Segments
-from vexfs_fuse.units import GIB, MIB, Inode
-from vexfs_fuse.volume.room import HEADROOM_BYTES_MAX, Room, fitting, headroom_bytes
+from vexfs_fuse.units import GIB, KIB, MIB, Inode
+from vexfs_fuse.volume.room import (
+    HEADROOM_BYTES_MAX,
+    Room,
+    fitting,
+    fitting_segment,
+    headroom_bytes,
+)
 
 
 def disk_of(capacity_bytes: int) -> SimulatedDisk:
@@ -41,6 +47,12 @@ def test_a_disk_is_short_before_the_headroom_is_touched() -> None:
 def test_files_of_the_store_suit_the_disk() -> None:
     assert fitting(256 * MIB, disk_of(100 * GIB)) == 256 * MIB
     assert fitting(256 * MIB, disk_of(64 * MIB)) == 4 * MIB
+
+
+def test_a_segment_of_a_small_disk_holds_whole_frames_and_no_more() -> None:
+    assert fitting_segment(256 * MIB, disk_of(100 * GIB)) == 256 * MIB
+    assert fitting_segment(256 * MIB, disk_of(64 * MIB)) == 4 * KIB + 3 * (MIB + 4 * KIB)
+    assert fitting_segment(256 * MIB, disk_of(MIB)) == 4 * KIB + MIB + 4 * KIB
     assert headroom_bytes(disk_of(100 * GIB)) == HEADROOM_BYTES_MAX
 
 

@@ -185,6 +185,7 @@ class Syncer:
         while True:
             await self._pressure.wait()
             self._pressure = trio.Event()
+            await self._stage()
             pending = self._volume.relieve()
             if pending is not None:
                 pending.resume(await workers.run(pending.work))
@@ -198,12 +199,15 @@ class Syncer:
 
     async def flush(self) -> None:
         """Stage all dirty contents, a slice at a time, and begin a batch."""
+        await self._stage()
+        self._begin()
+
+    async def _stage(self) -> None:
         until = trio.current_time() + FLUSH_SLICE_S
         for _ in self._volume.flush_aged():
             if trio.current_time() >= until:
                 await trio.lowlevel.checkpoint()
                 until = trio.current_time() + FLUSH_SLICE_S
-        self._begin()
 
     def _begin(self, *, inline: bool = False) -> None:
         """Hand the next batch to the thread, now or when it has done the one that it has.

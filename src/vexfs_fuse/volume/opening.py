@@ -40,7 +40,7 @@ from vexfs_fuse.volume.identity import (
     read_identity,
     stored_identity,
 )
-from vexfs_fuse.volume.room import fitting, headroom_bytes
+from vexfs_fuse.volume.room import fitting, fitting_segment, headroom_bytes
 from vexfs_fuse.volume.stand_in import make_stand_in
 from vexfs_fuse.volume.volume import OVERLAY_ROWS_MAX, Volume
 from vexfs_fuse.volume.writer import SYSTEM, Actor
@@ -135,7 +135,7 @@ def assemble(
         segments = Segments.open(
             disk,
             uuid.UUID(identity.volume).bytes,
-            segment_bytes=fitting(config.segment_bytes, disk),
+            segment_bytes=fitting_segment(config.segment_bytes, disk),
             headroom_bytes=headroom_bytes(disk),
             first_free=Segment(max(live.keys() - {NOWHERE}, default=0) + 1),
             live_bytes=live,

@@ -6,7 +6,7 @@ volume: records of removals, commits of the state view, segments for the compact
 
 from typing import Final
 
-from vexfs_fuse.storage.disk import Disk
+from vexfs_fuse.storage.disk import BLOCK_BYTES, Disk
 from vexfs_fuse.storage.segments import Segments
 from vexfs_fuse.units import MIB
 
@@ -28,6 +28,18 @@ def headroom_bytes(disk: Disk) -> int:
 def fitting(size: int, disk: Disk) -> int:
     """Return `size`, the wanted size of a file that is given back as a whole, or what suits the disk."""
     return min(size, max(PART_BYTES_MIN, disk.total_bytes() // PARTS))
+
+
+def fitting_segment(size: int, disk: Disk) -> int:
+    """Return the size of a segment that suits the disk; a small one holds whole frames and no more.
+
+    What is reserved behind the last frame is lost until the segment has been written.
+    """
+    fitted = fitting(size, disk)
+    if fitted == size:
+        return size
+    frame_bytes = MIB + BLOCK_BYTES  # of a mebibyte, with its header
+    return BLOCK_BYTES + max(1, (fitted - BLOCK_BYTES) // frame_bytes) * frame_bytes
 
 
 class Room:
