@@ -108,8 +108,9 @@ class MemoryVfs:
         self.lookups[entry.ino] = self.lookups.get(entry.ino, 0) + 1
         return entry
 
-    def remember(self, ino: int) -> None:
-        self.lookups[ino] = self.lookups.get(ino, 0) + 1
+    def remember(self, inodes: Iterable[int]) -> None:
+        for ino in inodes:
+            self.lookups[ino] = self.lookups.get(ino, 0) + 1
 
     def forget(self, inodes: Iterable[tuple[int, int]]) -> None:
         for ino, n in inodes:

@@ -248,7 +248,7 @@ class Operations:
                 return
             # The kernel counts a lookup for every entry that it got, but for these two.
             if name not in {b".", b".."}:
-                remember(entry.ino)
+                remember((entry.ino,))
 
     def releasedir(self, handle: int) -> Any:
         """Let go of a directory."""

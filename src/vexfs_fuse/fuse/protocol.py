@@ -109,6 +109,10 @@ STATFS_REPLY: Final = Struct(f"{_OUT}QQQQQIII28x")
 
 DIRENTRY: Final = Struct("=QQII")
 """fuse_dirent without the name: ino, off, namelen, type"""
-DIRENTRY_PLUS: Final = Struct(f"={_ENTRY}{ATTR.size}sQQII")
-"""fuse_direntplus: an entry before that"""
+VALIDITY: Final = Struct("=QQQII")
+"""What stands behind the inode's number in an entry: `_ENTRY` without its first field"""
+INO: Final = slice(8)
+"""Where attributes have that number"""
+DIRENTRY_PLUS_BYTES: Final = 8 + VALIDITY.size + ATTR.size + DIRENTRY.size
+"""fuse_direntplus without the name: number, validity and attributes stand before the fuse_dirent"""
 DIRENTRY_ALIGNMENT: Final = 8

@@ -17,7 +17,24 @@ from vexfs_fuse.volume.attributes import Attributes as Wanted
 
 PERMISSION_BITS: Final = 0o7777
 XATTR_CREATE, XATTR_REPLACE = 1, 2
-DOTS: Final = frozenset({b".", b".."})
+
+_NAME: Final = slice(HEADER_BYTES, -1)
+"""Where the names stand in a request, without the NUL behind the last."""
+
+
+def _behind(layout: Struct) -> slice:
+    """Return where the names stand in a request that has more than names."""
+    return slice(HEADER_BYTES + layout.size, -1)
+
+
+_BEHIND_MKNOD: Final = _behind(wire.MKNOD_IN)
+_BEHIND_MKDIR: Final = _behind(wire.MKDIR_IN)
+_BEHIND_RENAME: Final = _behind(wire.RENAME_IN)
+_BEHIND_RENAME2: Final = _behind(wire.RENAME2_IN)
+_BEHIND_LINK: Final = _behind(wire.LINK_IN)
+_BEHIND_GETXATTR: Final = _behind(wire.GETXATTR_IN)
+_BEHIND_CREATE: Final = _behind(wire.CREATE_IN)
+_XATTR_FROM: Final = HEADER_BYTES + wire.SETXATTR_IN.size
 
 Answer: TypeAlias = bytes | tuple[bytes, Any] | None
 """What goes to the kernel: one piece, or a header and contents; nothing after a FORGET."""
@@ -104,7 +121,7 @@ class Requests:
 
     def _lookup(self, parent: int, request: bytes, who: Requester) -> Any:
         """Find a name; an absent one is an answer too, which the kernel may keep: None."""
-        return self._vfs.find(parent, request[HEADER_BYTES:-1], who)
+        return self._vfs.find(parent, request[_NAME], who)
 
     def _found(self, unique: int, entry: Any) -> bytes:
         if entry is not None:
@@ -123,39 +140,39 @@ class Requests:
 
     def _mknod(self, parent: int, request: bytes, who: Requester) -> Any:
         mode, rdev, umask = wire.MKNOD_IN.unpack_from(request, HEADER_BYTES)
-        name = _name_behind(request, wire.MKNOD_IN)
+        name = request[_BEHIND_MKNOD]
         return self._vfs.mknod(parent, name, mode, rdev, self._making(request, umask))
 
     def _mkdir(self, parent: int, request: bytes, who: Requester) -> Any:
         mode, umask = wire.MKDIR_IN.unpack_from(request, HEADER_BYTES)
-        name = _name_behind(request, wire.MKDIR_IN)
+        name = request[_BEHIND_MKDIR]
         return self._vfs.mkdir(parent, name, mode, self._making(request, umask))
 
     def _making(self, request: bytes, umask: int) -> Requester:
         return self._callers.with_umask(request[wire.CALLER], umask)
 
     def _symlink(self, parent: int, request: bytes, who: Requester) -> Any:
-        name, target = request[HEADER_BYTES:-1].split(b"\0")
+        name, target = request[_NAME].split(b"\0")
         return self._vfs.symlink(parent, name, target, who)
 
     def _link(self, parent: int, request: bytes, who: Requester) -> Any:
         (ino,) = wire.LINK_IN.unpack_from(request, HEADER_BYTES)
-        return self._vfs.link(ino, parent, _name_behind(request, wire.LINK_IN), who)
+        return self._vfs.link(ino, parent, request[_BEHIND_LINK], who)
 
     def _unlink(self, parent: int, request: bytes, who: Requester) -> Any:
-        return self._vfs.unlink(parent, request[HEADER_BYTES:-1], who)
+        return self._vfs.unlink(parent, request[_NAME], who)
 
     def _rmdir(self, parent: int, request: bytes, who: Requester) -> Any:
-        return self._vfs.rmdir(parent, request[HEADER_BYTES:-1], who)
+        return self._vfs.rmdir(parent, request[_NAME], who)
 
     def _rename(self, parent: int, request: bytes, who: Requester) -> Any:
         (new_parent,) = wire.RENAME_IN.unpack_from(request, HEADER_BYTES)
-        name, new_name = _name_behind(request, wire.RENAME_IN).split(b"\0")
+        name, new_name = request[_BEHIND_RENAME].split(b"\0")
         return self._vfs.rename(parent, name, new_parent, new_name, 0, who)
 
     def _rename2(self, parent: int, request: bytes, who: Requester) -> Any:
         new_parent, flags = wire.RENAME2_IN.unpack_from(request, HEADER_BYTES)
-        name, new_name = _name_behind(request, wire.RENAME2_IN).split(b"\0")
+        name, new_name = request[_BEHIND_RENAME2].split(b"\0")
         return self._vfs.rename(parent, name, new_parent, new_name, flags, who)
 
     def _readlink(self, ino: int, request: bytes, who: Requester) -> Any:
@@ -187,14 +204,13 @@ class Requests:
     def _getxattr(self, ino: int, request: bytes, who: Requester) -> Any:
         """Return the size of the caller's room, and the value."""
         (room,) = wire.GETXATTR_IN.unpack_from(request, HEADER_BYTES)
-        value = self._vfs.getxattr(ino, _name_behind(request, wire.GETXATTR_IN), who)
+        value = self._vfs.getxattr(ino, request[_BEHIND_GETXATTR], who)
         return (room, value) if type(value) not in SLOW else then(value, lambda late: (room, late))
 
     def _setxattr(self, ino: int, request: bytes, who: Requester) -> Any:
         size, flags = wire.SETXATTR_IN.unpack_from(request, HEADER_BYTES)
-        start = HEADER_BYTES + wire.SETXATTR_IN.size
-        end = request.index(0, start)
-        name = request[start:end]
+        end = request.index(0, _XATTR_FROM)
+        name = request[_XATTR_FROM:end]
         if flags:
             self._require(ino, name, flags, who)
         return self._vfs.setxattr(ino, name, request[end + 1 : end + 1 + size], who)
@@ -215,7 +231,7 @@ class Requests:
         return room, self._vfs.listxattr(ino, who)
 
     def _removexattr(self, ino: int, request: bytes, who: Requester) -> Any:
-        return self._vfs.removexattr(ino, request[HEADER_BYTES:-1], who)
+        return self._vfs.removexattr(ino, request[_NAME], who)
 
     # --- files
 
@@ -223,9 +239,7 @@ class Requests:
         flags, mode, umask = wire.CREATE_IN.unpack_from(request, HEADER_BYTES)
         if who.umask != umask:
             who = self._making(request, umask)
-        return self._vfs.create(
-            parent, request[HEADER_BYTES + wire.CREATE_IN.size : -1], mode, flags, who
-        )
+        return self._vfs.create(parent, request[_BEHIND_CREATE], mode, flags, who)
 
     def _created(self, unique: int, created: tuple[int, Any]) -> bytes:
         handle, entry = created
@@ -291,20 +305,11 @@ class Requests:
     def _listed_plus(
         self, unique: int, listed: tuple[int, Iterable[tuple[bytes, Any, int]]]
     ) -> Answer:
+        """Answer with entries; references are counted once all are encoded, as failures give none."""
         room, entries = listed
-        encode = self._wires.listed_plus
-        remember = self._vfs.remember
-        parts: list[bytes] = []
-        for name, entry, next_cookie in entries:
-            part = encode(name, entry, next_cookie)
-            room -= len(part)
-            if room < 0:
-                break
-            parts.append(part)
-            # The kernel counts a lookup for every entry that it got, but for these two.
-            if name not in DOTS:
-                remember(entry.ino)
-        data = b"".join(parts)
+        pieces, looked_up = self._wires.listed_plus(entries, room)
+        data = b"".join(pieces)
+        self._vfs.remember(looked_up)
         return OUT.pack(OUT.size + len(data), 0, unique) + data
 
     def _releasedir(self, ino: int, request: bytes, who: Requester) -> Any:
@@ -317,10 +322,6 @@ class Requests:
 
     def _statfs(self, ino: int, request: bytes, who: Requester) -> Any:
         return self._vfs.statfs()
-
-
-def _name_behind(request: bytes, layout: Struct) -> bytes:
-    return request[HEADER_BYTES + layout.size : -1]
 
 
 def _done(unique: int, value: Any) -> bytes:

@@ -1,5 +1,6 @@
 """An inode's attributes as bytes for the kernel, made once and kept in `entry.wire`."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from vexfs_fuse.fuse.attributes import BLOCK_BYTES, PREFERRED_BYTES
@@ -9,12 +10,15 @@ from vexfs_fuse.fuse.protocol import (
     CREATE_REPLY,
     DIRENTRY,
     DIRENTRY_ALIGNMENT,
-    DIRENTRY_PLUS,
+    DIRENTRY_PLUS_BYTES,
     ENTRY_REPLY,
     FOPEN_KEEP_CACHE,
+    INO,
+    VALIDITY,
 )
 
 NS_PER_S: Final = 1_000_000_000
+DOTS: Final = frozenset({b".", b".."})
 TYPE_SHIFT: Final = 12
 """A directory entry's type is the inode's, without permissions."""
 
@@ -37,6 +41,7 @@ class Wires:
         self._attr_valid = _seconds_ns(attr_timeout_s)
         self._entry_valid = _seconds_ns(entry_timeout_s)
         self._valid = _validity(self._entry_valid, self._attr_valid)
+        self._kept = VALIDITY.pack(0, *self._valid)  # what listings say of most entries
 
     def attributes(self, unique: int, entry: Any) -> bytes:
         """Answer GETATTR and SETATTR."""
@@ -100,15 +105,36 @@ class Wires:
             FOPEN_KEEP_CACHE,
         )
 
-    def listed_plus(self, name: bytes, entry: Any, next_cookie: int) -> bytes:
-        """Return one entry of a directory, with attributes; one that is damaged has no time to be kept."""
-        ino = entry.ino
-        attr = self._attr(entry)
-        valid = self._validity_of(entry)
-        size = len(name)
-        kind = entry.mode >> TYPE_SHIFT
-        head = DIRENTRY_PLUS.pack(ino, 0, *valid, attr, ino, next_cookie, size, kind)
-        return head + name + _PADDING[-size % DIRENTRY_ALIGNMENT]
+    def listed_plus(
+        self, entries: Iterable[tuple[bytes, Any, int]], room: int
+    ) -> tuple[list[bytes], list[int]]:
+        """Return entries of a directory with attributes, as pieces of at most `room` bytes together.
+
+        Beside them come the inodes of which the kernel counts a lookup by that: all but those of `.`
+        and `..`.  One that is damaged has no time to be kept.  All in one loop without calls for what
+        is in memory: half of the time that a function for each entry took.
+        """
+        pieces: list[bytes] = []
+        looked_up: list[int] = []
+        is_virtual, pack = self._is_virtual, DIRENTRY.pack
+        for name, entry, next_cookie in entries:
+            size = len(name)
+            padding = _PADDING[-size % DIRENTRY_ALIGNMENT]
+            room -= DIRENTRY_PLUS_BYTES + size + len(padding)
+            if room < 0:
+                break
+            attr = entry.wire if entry.content is None else None
+            if attr is None:
+                attr = self._attr(entry)
+            ino = entry.ino
+            validity = self._kept
+            if not entry.timeout_s or is_virtual(ino):
+                validity = VALIDITY.pack(0, *_own_validity(entry))
+            head = pack(ino, next_cookie, size, entry.mode >> TYPE_SHIFT)
+            pieces += (attr[INO], validity, attr, head, name, padding)
+            if name not in DOTS:
+                looked_up.append(ino)
+        return pieces, looked_up
 
     def _validity_of(self, entry: Any) -> tuple[int, int, int, int]:
         if self._is_virtual(entry.ino) or not entry.timeout_s:

@@ -155,10 +155,15 @@ class Segments:
         """
         length = sum(map(len, buffers))
         assert 0 < length <= frames.FRAME_BYTES_MAX, "the caller cuts what is longer"
+        is_large = length >= COPIED_BYTES
+        if not is_large:
+            copied = self.stage_copy(inode, offset, buffers)
+            if copied is not None:
+                release()
+                return copied
         prefix_bytes = frames.prefix_bytes(length)
         padding = frames.padding_bytes(prefix_bytes + length)
         size = prefix_bytes + length + padding
-        is_large = length >= COPIED_BYTES
         active = self._tail.room(size + BLOCK_BYTES if is_large else size)
         # Large frames are written directly from the pool, which takes data on a block's border.
         gap = -(active.end + prefix_bytes) % BLOCK_BYTES if is_large else 0
@@ -166,35 +171,51 @@ class Segments:
         sums = frames.sums_of(buffers)
         prefix = frames.frame_prefix(inode, offset, length, sums, active.seed, start)
         head = _in_blocks(gap, prefix) if is_large else prefix
-        self._queue.go_on_at(active.segment, active.file, active.end)
-        self._enqueue(
-            (active.segment, start + prefix_bytes),
-            [head, *buffers, _ZEROS[:padding]],
-            gap + size,
-            release,
-        )
-        self._frames_staged += 1
-        self._bytes_staged += length
+        queue = self._queue
+        queue.go_on_at(active.segment, active.file, active.end)
+        queue.keep([head, *buffers, _ZEROS[:padding]], gap + size)
+        queue.batch.releases.append(release)
         active.end = start + size
-        return Staged(active.segment, start + prefix_bytes, length, sums)
+        return self._staged_at(active.segment, start + prefix_bytes, length, sums, buffers)
 
-    def _enqueue(
-        self, key: FrameKey, parts: list[Buffer], size: int, release: Callable[[], None]
-    ) -> None:
-        """Queue a frame; only large ones stay where they are, unless memory for copies ran out."""
-        head, *data, padding = parts
-        is_small = sum(map(len, data)) < COPIED_BYTES
-        copy = self._queue.copy(parts, size) if is_small else None
+    def stage_copy(self, inode: Inode, offset: int, buffers: Sequence[memoryview]) -> Staged | None:
+        """Do what `stage` does for a frame under `COPIED_BYTES`: its buffers are free on return.
+
+        None, with nothing done, when memory for copies ran out.  Raises what `stage` does.
+        """
+        length = sum(map(len, buffers))
+        prefix_bytes = frames.prefix_bytes(length)
+        padding = frames.padding_bytes(prefix_bytes + length)
+        size = prefix_bytes + length + padding
+        active = self._tail.room(size)
+        start = active.end
+        sums = frames.sums_of(buffers)
+        prefix = frames.frame_prefix(inode, offset, length, sums, active.seed, start)
+        queue = self._queue
+        queue.go_on_at(active.segment, active.file, start)
+        copy = queue.copy((prefix, *buffers, _ZEROS[:padding]), size)
         if copy is None:
-            self._queue.keep(parts, size)
-            self._queue.batch.releases.append(release)
-        else:
-            self._frames_copied += 1
-            data = [copy[len(head) : size - len(padding)]]
+            return None
+        self._frames_copied += 1
+        active.end = start + size
+        data = (copy[prefix_bytes : prefix_bytes + length],)
+        return self._staged_at(active.segment, start + prefix_bytes, length, sums, data)
+
+    def _staged_at(
+        self,
+        segment: Segment,
+        position: int,
+        length: int,
+        sums: bytes,
+        data: Sequence[memoryview],
+    ) -> Staged:
+        """Take note of a frame that is queued; until it is durable it is read from `data`."""
+        key = segment, position
         self._staged[key] = data
         self._queue.batch.frames.append(key)
-        if copy is not None:
-            release()
+        self._frames_staged += 1
+        self._bytes_staged += length
+        return Staged(segment, position, length, sums)
 
     def seal(self) -> SegmentBatch | None:
         """Return what is to be written and synced, for the writer thread; None for nothing."""

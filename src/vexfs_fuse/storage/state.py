@@ -189,7 +189,8 @@ class State(StateReads):
         CorruptData
             A removed row is damaged; nothing has changed.
         """
-        gone = self._extents_at(ino, list(removed))
+        offsets = list(removed)
+        gone = self._extents_at(ino, offsets) if offsets else ()
         overlay = self._overlay
         changed = overlay.extents.setdefault(ino, {})
         for extent in gone:

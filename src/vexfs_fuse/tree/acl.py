@@ -12,6 +12,7 @@ from vexfs_fuse.errors import InvalidArgument
 
 ACCESS = b"system.posix_acl_access"
 DEFAULT = b"system.posix_acl_default"
+LISTS = frozenset({ACCESS, DEFAULT})
 
 USER_OBJ, USER, GROUP_OBJ, GROUP, MASK, OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 UNDEFINED_ID = 0xFFFFFFFF

@@ -42,11 +42,13 @@ class Directories:
         if cookie < FIRST_COOKIE:
             self._rewind(directory)
         told = cookie < DOTDOT_COOKIE
+        nodes = self._tree.nodes
         for name, entry in self._named_after(directory, cookie - FIRST_COOKIE):
             current = self._tree.entry(node, name) if directory.whole else entry
-            if current is not None and current.cookie == entry.cookie:
+            if current is not None and (current is entry or current.cookie == entry.cookie):
                 told = True
-                yield name, self._shown(current), entry.cookie + FIRST_COOKIE
+                shown = nodes.get(current.ino) or self._shown(current)
+                yield name, shown, entry.cookie + FIRST_COOKIE
         if directory.is_torn and not told:  # an error would take back what was told beside it
             raise self._tree.torn(node)
 

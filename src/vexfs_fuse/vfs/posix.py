@@ -52,7 +52,8 @@ class Vfs:
         self._handles = Handles(open_max)
         self._directories = Directories(volume.tree)
         self._open = self._handles.open
-        self._lookups: dict[Inode, int] = {}
+        self._lookups: dict[int, int] = {}
+        self._orphans = volume.orphans
         self._times = AccessTimes(volume, atime)
         self._read, self._write = volume.files.read, volume.files.write
         self.writing = Writing()
@@ -116,28 +117,27 @@ class Vfs:
         self._lookups[node.ino] = self._lookups.get(node.ino, 0) + 1
         return node
 
-    def remember(self, ino: Inode) -> None:
-        """Count a reference that readdir has given to the kernel."""
-        if ino < VIRTUAL_FROM:
-            self._lookups[ino] = self._lookups.get(ino, 0) + 1
-        else:
-            self._virtual.of(ino).remember(ino)
+    def remember(self, inodes: Iterable[int]) -> None:
+        """Count the references that readdir has given to the kernel, one for each."""
+        lookups = self._lookups
+        for ino in inodes:
+            if ino < VIRTUAL_FROM:
+                lookups[ino] = lookups.get(ino, 0) + 1
+            else:
+                self._virtual.of(Inode(ino)).remember(Inode(ino))
 
     def forget(self, inodes: Iterable[tuple[int, int]]) -> None:
         """The kernel gives back `n` references to each inode."""
-        lookups = self._lookups
-        for number, n in inodes:
-            ino = Inode(number)
+        lookups, orphans = self._lookups, self._orphans
+        for ino, n in inodes:
             if ino >= VIRTUAL_FROM:
-                self._virtual.of(ino).forget(ino, n)
+                self._virtual.of(Inode(ino)).forget(Inode(ino), n)
                 continue
-            left = lookups.get(ino, 0) - n
+            left = lookups.pop(ino, 0) - n
             if left > 0:
                 lookups[ino] = left
-                continue
-            lookups.pop(ino, None)
-            if ino in self.volume.orphans:
-                self._let_go(ino)
+            elif ino in orphans:
+                self._let_go(Inode(ino))
 
     def _let_go(self, ino: Inode) -> None:
         """Purge an inode without links, once neither handles nor the kernel refer to it."""
@@ -319,8 +319,7 @@ class Vfs:
             return self._handles.add(OpenVirtual(tree, opened)), entry
         self._real(parent, name)
         node = self._names.create(parent, name, mode & 0o7777 | stat.S_IFREG, who)
-        lookups = self._lookups
-        lookups[node.ino] = lookups.get(node.ino, 0) + 1
+        self._lookups[node.ino] = 1
         handle = self._handles.add(OpenFile(node, who.uid, flags))
         self._count_open(node, flags)
         return handle, node

@@ -5,7 +5,7 @@ nothing can be refused.  Knows no permissions and no clock; times come with the 
 """
 
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from vexfs_fuse.storage.extent import Extent
@@ -13,7 +13,7 @@ from vexfs_fuse.storage.extents import Changes
 from vexfs_fuse.storage.segments import Segments
 from vexfs_fuse.storage.state import State
 from vexfs_fuse.tree import acl
-from vexfs_fuse.tree.node import Dentry, Node
+from vexfs_fuse.tree.node import TYPE_MASK, Dentry, Node
 from vexfs_fuse.tree.tree import Tree
 from vexfs_fuse.units import Inode, Lsn, Segment
 from vexfs_fuse.volume import changes
@@ -22,7 +22,6 @@ from vexfs_fuse.volume.contents import Contents
 from vexfs_fuse.volume.vectors import Vectors
 
 CAPABILITY = b"security.capability"
-TYPE_MASK = 0o170000
 NO_PARENT = Inode(0)
 LOST_SEGMENTS = "lost_segments"
 """Where the state view keeps which segments a repair has taken for lost."""
@@ -152,11 +151,13 @@ class Applier:
             if replaced.is_dir:
                 new.nlink -= 1
             self._lose_link(replaced, time_ns)
-        self._remove_entry(old, change.name, time_ns, node.is_dir)
+        kind = node.mode & TYPE_MASK
+        is_dir = kind == stat.S_IFDIR
+        self._remove_entry(old, change.name, time_ns, is_dir)
         cookie = kept.cookie if kept is not None else lsn
-        self._add_entry(new, change.new_name, Dentry(ino, cookie, node.mode & TYPE_MASK), time_ns)
+        self._add_entry(new, change.new_name, Dentry(ino, cookie, kind), time_ns)
         self._changes(node, time_ns)
-        if node.is_dir:
+        if is_dir:
             new.nlink += 1
             node.parent = new.ino
             self.catalogue.note_directories()
@@ -252,7 +253,7 @@ class Applier:
     ) -> Node:
         node = self.tree.node(ino)
         self.view.touch(node)
-        extents = [Extent(*fields) for fields in change.extents]
+        extents = _as_extents(change.extents)
         self._take_extents(node, self.contents.adopt(node, extents), extents)
         node.size, node.mtime, node.ctime = change.size, change.mtime, change.ctime
         self._contents_changed(ino)
@@ -264,7 +265,7 @@ class Applier:
     ) -> Node:
         node = self.tree.node(ino)
         self.view.touch(node)
-        extents = [Extent(*fields) for fields in change.extents]
+        extents = _as_extents(change.extents)
         self._take_extents(node, self.contents.adopt(node, extents), extents)
         return node
 
@@ -373,3 +374,8 @@ class Applier:
             self.segments.count(extent.segment, extent.length)
         for extent in moved.freed:
             self.segments.count(extent.segment, -extent.length)
+
+
+def _as_extents(told: Sequence[Sequence[Any]]) -> list[Extent]:
+    """Return what a record tells of extents: as it was decided a moment ago, or as it was read."""
+    return [row if row.__class__ is Extent else Extent(*row) for row in told]

@@ -141,12 +141,13 @@ class AttributeChanges:
             A namespace other than user, trusted, security and the POSIX ACLs.
         InvalidArgument, AttributeTooBig, NoSpace, AccessDenied, ReadOnly
         """
-        if name in {acl.ACCESS, acl.DEFAULT}:
+        if name in acl.LISTS:
             self._set_list(node, name, value, who)
             return
         self._check_xattr(node, name, value)
-        self._writer.admit()
-        self._writer.commit(node.ino, XattrSet(name, value, None), who)
+        writer = self._writer
+        writer.admit()
+        writer.commit(node.ino, XattrSet(name, value, None), who)
 
     def set_hidden(self, node: Node, name: bytes, value: bytes | None, who: Caller) -> None:
         """Set or remove an attribute that the volume keeps for itself; no program sees it.

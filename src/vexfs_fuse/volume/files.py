@@ -1,7 +1,7 @@
 """Decides what happens to contents: writes, truncations, and when dirty pages reach the journal."""
 
 import struct
-from typing import Any, Final
+from typing import Final
 
 from xxhash import xxh3_64
 
@@ -208,8 +208,7 @@ class Files:
         extents = self._contents.flush(node, inline_allowed=inline_allowed)
         if content.dirty:  # there is more, or the disk took a part of it only
             size = max(node.size, *(end_of(extent) for extent in extents))
-        rows: list[list[Any]] = [list(extent) for extent in extents]
-        self._writer.commit(node.ino, ExtentWritten(size, mtime, ctime, rows), SYSTEM)
+        self._writer.commit(node.ino, ExtentWritten(size, mtime, ctime, extents), SYSTEM)
         return bool(content.dirty)
 
     def require(self, node: Node) -> None:

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 NO_REPLACE, EXCHANGE = 1, 2
 """Flags of renameat2(2)."""
 
+RENAME_FLAGS: Final = frozenset({0, NO_REPLACE, EXCHANGE})
+
 PURGE_SLICE: Final = 64
 """Inodes that one record lets go of: about a millisecond."""
 
@@ -199,7 +201,8 @@ class Namespace:
         entry = self._entry(self.directory(parent_ino), name)
         if entry.kind == stat.S_IFDIR:
             raise IsADirectory
-        self._tree.named(entry)  # what is damaged is found before anything is logged
+        if entry.ino not in self._tree.nodes:
+            self._tree.named(entry)  # what is damaged is found before anything is logged
         self._writer.admit(is_freeing=True)
         node = self._writer.commit(entry.ino, Unlinked(parent_ino, name), who)
         assert node is not None
@@ -245,16 +248,16 @@ class Namespace:
             NO_REPLACE and the new name is taken.
         NotFound, NotADirectory, IsADirectory, DirectoryNotEmpty, NameTooLong, NoSpace, ReadOnly
         """
-        if flags not in {0, NO_REPLACE, EXCHANGE}:
+        if flags not in RENAME_FLAGS:
             raise InvalidArgument(f"rename flags {flags}")
         old, new = self.directory(parent_ino), self.directory(new_parent_ino)
         entry = self._entry(old, name)
         if flags != EXCHANGE:
             check_name(new_name)
-        node = self._tree.named(entry)
+        node = self._tree.nodes.get(entry.ino) or self._tree.named(entry)
         if new.nlink == 0:
             raise NotFound
-        if node.is_dir and old is not new:
+        if old is not new and node.is_dir:
             self._refuse_loop(node, new)
         if flags == EXCHANGE:
             self._exchange(old, name, node, new, new_name, who)

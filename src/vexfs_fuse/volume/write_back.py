@@ -1,6 +1,6 @@
 """How dirty bytes become extents: which files wait, in what frames they leave, what they held."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Final
@@ -8,7 +8,8 @@ from typing import Final
 from vexfs_fuse.errors import NoSpace, StoreFailed
 from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.extents import end_of
-from vexfs_fuse.storage.segments import Segments
+from vexfs_fuse.storage.segment_queue import COPIED_BYTES
+from vexfs_fuse.storage.segments import Segments, Staged
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import FILE_BYTES_MAX, INLINE_BYTES_MAX, MIB, Inode, Segment
 from vexfs_fuse.volume import runs
@@ -123,7 +124,11 @@ class WriteBack:
 
     def _stage_frames(self, content: Content, flushed: runs.Runs) -> list[Extent]:
         extents: list[Extent] = []
-        for start, end in islice(_frames(flushed[: 2 * FRAMES_MAX]), FRAMES_MAX):
+        if len(flushed) == 2 and flushed[1] - flushed[0] <= FRAME_BYTES_MAX:
+            cuts: Iterable[tuple[int, int]] = ((flushed[0], flushed[1]),)
+        else:
+            cuts = islice(_frames(flushed[: 2 * FRAMES_MAX]), FRAMES_MAX)
+        for start, end in cuts:
             try:
                 extents.append(self._stage(content, start, end))
             except (NoSpace, StoreFailed):
@@ -142,19 +147,26 @@ class WriteBack:
 
     def _stage(self, content: Content, start: int, end: int) -> Extent:
         spans = self._spans(content, start, end)
-        for page, first, last in spans:
-            self._table.pin(page, first, last)
-        written = partial(self._written, spans)
-        try:
-            staged = self._segments.stage(content.node.ino, start, self._buffers(spans), written)
-        except (NoSpace, StoreFailed):
-            written()
-            raise
+        staged = None
+        if end - start < COPIED_BYTES:
+            staged = self._segments.stage_copy(content.node.ino, start, self._buffers(spans))
+        if staged is None:
+            staged = self._stage_in_place(content, start, spans)
         self.flushed_bytes += end - start
         self.room_bytes -= end - start + FILE_OVERHEAD_BYTES
         self.flushed_frames += 1
         segment, position, frame_bytes, sums = staged
         return Extent(start, end - start, segment, position, 0, frame_bytes, sums)
+
+    def _stage_in_place(self, content: Content, start: int, spans: list[Span]) -> Staged:
+        for page, first, last in spans:
+            self._table.pin(page, first, last)
+        written = partial(self._written, spans)
+        try:
+            return self._segments.stage(content.node.ino, start, self._buffers(spans), written)
+        except (NoSpace, StoreFailed):
+            written()
+            raise
 
     def _written(self, spans: list[Span]) -> None:
         """Take the pages back from the writer thread."""
