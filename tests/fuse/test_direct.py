@@ -127,6 +127,20 @@ def test_what_cannot_be_read_is_kept_for_no_time(kernel: Kernel, vfs: MemoryVfs)
     assert struct.unpack_from("=QI", body) == (0, 0)
 
 
+def test_a_listing_that_fails_halfway_gives_the_kernel_no_references(
+    kernel: Kernel, vfs: MemoryVfs
+) -> None:
+    sound = vfs.getattr(1)
+    listed: list[Any] = [(b"sound", sound, 1), (b"unsound", object(), 2)]
+    vfs.readdir = lambda *request: iter(listed)  # type: ignore[method-assign]
+    reading = struct.pack("=QQI20x", 1, 0, 4096)
+    assert kernel.ask(wire.READDIRPLUS, 1, reading) == (errno.EIO, b"")
+    assert vfs.lookups == {}
+    del listed[1]
+    error, _ = kernel.ask(wire.READDIRPLUS, 1, reading) or (0, b"")
+    assert (error, vfs.lookups) == (0, {1: 1})
+
+
 def test_contents_of_no_known_kind_are_an_error_for_who_asks(
     kernel: Kernel, vfs: MemoryVfs
 ) -> None:
