@@ -81,7 +81,7 @@ def test_libfuse_can_mount_by_itself() -> None:
     with MemoryMount(init_relay=False) as mount:
         (mount.path / "file").write_bytes(b"contents")
         assert found(mount.path)["FSTYPE"] == "fuse.vexfs"
-        mount.wait_for_log("'mounted_by': 'libfuse'.*'init_flags': \\[\\]")
+        mount.wait_for_log("'mounted_by': 'libfuse', 'reader': 'hybrid'.*'init_flags': \\[\\]")
 
 
 def test_a_read_only_mount_says_so_to_the_kernel() -> None:

@@ -74,16 +74,16 @@ async def install(
     """Give pyfuse3 the best way of reading that works here, no better than `best`; return it.
 
     To be called before `pyfuse3.init`, in the trio run that will serve.  With `relay`, the first
-    two waits carry the INIT exchange.  Without `direct`, pyfuse3's handlers answer.
+    two waits carry the INIT exchange.  Without `direct`, pyfuse3's handlers answer; without `relay`
+    too, as nobody knows then what libfuse and the kernel have agreed on, how long a write may be say.
     """
-    if best is Way.DIRECT and direct is None:
+    if best is Way.DIRECT and (direct is None or relay is None):
         best = Way.HYBRID
     runner = await _runner() if best in {Way.DIRECT, Way.HYBRID} else None
     way = best if runner is not None or best is Way.PLAIN else Way.POLLING
     watch = _Watch()
     notify_closing: Callable[[int], None] = trio.lowlevel.notify_closing
     wait: WaitReadable = trio.lowlevel.wait_readable
-    first: WaitReadable | None = None
     lock: Callable[[], Any] = trio.Lock
     if way is not Way.PLAIN:
         trio.lowlevel.add_instrument(watch)
@@ -96,9 +96,8 @@ async def install(
         wait, notify_closing = hybrid.wait_readable, hybrid.notify_closing
         if way is Way.DIRECT and direct is not None:
             answering = _Answering(runner, watch.due, direct)
-            first = wait if relay is None else None  # INIT, which is libfuse's
             wait, notify_closing = answering.serve, answering.notify_closing
-    _substitute(lock, first or wait, wait, notify_closing, relay)
+    _substitute(lock, wait, notify_closing, relay)
     return way
 
 
@@ -114,7 +113,6 @@ _session_loop = _pyfuse3._session_loop
 
 def _substitute(
     lock: Callable[[], Any],
-    first: WaitReadable,
     wait: WaitReadable,
     notify_closing: Callable[[int], None],
     relay: InitRelay | None,
@@ -129,7 +127,7 @@ def _substitute(
         """Wait for the first time: from now on a read of a vanished request must not block."""
         os.set_blocking(fd, False)
         lowlevel.wait_readable = wait
-        await first(fd)
+        await wait(fd)
 
     async def answered(fd: int) -> None:
         assert relay is not None

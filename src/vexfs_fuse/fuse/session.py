@@ -65,7 +65,7 @@ class Session:
         """
         self.path = mounting.prepare(self.path)
         if wishes is None:
-            self.reads_by = await reader.install(best_reader, direct=direct)
+            self.reads_by = await reader.install(best_reader)
             self._mount_by_libfuse(guard)
             return
         device, self.mounted_by = mounting.mount(self.path, self._options)
