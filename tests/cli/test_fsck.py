@@ -176,3 +176,42 @@ def test_repairing_a_view_leaves_no_index_that_was_made_from_another(home: Home)
         view.execute("UPDATE nodes SET size = 5 WHERE ino != 1")
     assert home.run("fsck", "--repair", "--store", home.store).returncode == 1
     assert not shard.parent.exists()
+
+
+def indexed(home: Home) -> Path:
+    """Make a volume whose text is indexed; return where the index is."""
+    with home.mounted("-o", "index=on,embedder=none") as volume:
+        (volume / "note.txt").write_text("the purple elephant")
+        home.succeed("index", "wait", volume)
+    return home.store / "text.sqlite3"
+
+
+def test_a_text_index_that_fits_is_sound(home: Home) -> None:
+    indexed(home)
+    assert home.succeed("fsck", "--store", home.store) == f"{home.store} is sound\n"
+
+
+@pytest.mark.parametrize("kind", ["bytes", "inode", "ahead"])
+def test_a_damaged_text_index_is_removed_and_made_anew(home: Home, kind: str) -> None:
+    index = indexed(home)
+    with closing(sqlite3.connect(index)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    if kind == "bytes":
+        data = bytearray(index.read_bytes())
+        data[4096:] = bytes(len(data) - 4096)
+        index.write_bytes(data)
+    else:
+        with closing(sqlite3.connect(index)) as connection, connection:
+            if kind == "inode":
+                connection.execute("INSERT INTO files VALUES (4711, x'61', NULL, NULL)")
+            else:
+                connection.execute("UPDATE meta SET value = 1000000 WHERE key = 'position'")
+    told = home.run("fsck", "--store", home.store)
+    assert told.returncode == 4
+    assert told.stdout.startswith("text.sqlite3: ")
+    repaired = home.run("fsck", "--store", home.store, "--repair")
+    assert repaired.returncode == 1
+    assert "removed text.sqlite3: the next mount makes it anew" in repaired.stdout
+    with home.mounted("-o", "index=on,embedder=none") as volume:
+        home.succeed("index", "wait", volume)
+        assert "note.txt" in home.succeed("search", "purple elephant", volume)

@@ -2,12 +2,14 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.support import embedding_command
 from tests.support.commands import Home, lines
 from tests.support.vectors import VECTOR, make_space
 
@@ -143,4 +145,32 @@ def test_a_store_at_rest_answers_the_same(home: Home, query: Path) -> None:
     assert found.rstrip().endswith("notes/old/cats.md")
     assert "sys" in home.succeed("search", "sys", "--store", home.store)
     assert "by names only" in home.fail("search", "nothing", "--store", home.store, code=1)
+    assert "no index of what files say" in home.fail(
+        "search", "nothing", "--store", home.store, code=1
+    )
     assert "holds no volume" in home.fail("search", "x", "--store", home.path / "no", code=2)
+
+
+def test_words_find_the_same_in_a_store_at_rest(home: Home) -> None:
+    embedder = f"command:{sys.executable} {embedding_command.__file__}"
+    configuration = home.path / ".config/vexfs/config.toml"
+    configuration.write_text(f'metrics = "none"\nembedder = "{embedder}"\n')
+    questions = [("rotated logs",), ("roses", "--has", "sun"), ("logs", "--mode", "vector")]
+    with home.mounted() as volume:
+        (volume / "logs.txt").write_text("The logs are rotated every night.\n")
+        (volume / "roses.txt").write_text("Roses want sun, and a cut before spring.\n")
+        home.succeed("index", "wait", volume)
+        through = [
+            home.succeed("search", each[0], volume, *each[1:], "--json") for each in questions
+        ]
+    for question, answer in zip(questions, through, strict=True):
+        beside = home.succeed("search", *question, "--store", home.store, "--json")
+        header, *hits = map(json.loads, answer.splitlines())
+        header_beside, *hits_beside = map(json.loads, beside.splitlines())
+        assert hits_beside == hits
+        assert header_beside["mode"] == header["mode"]
+        assert hits
+    (home.store / "text.sqlite3").unlink()
+    told = home.run("search", "roses", "--store", home.store)
+    assert "no index of what files say" in told.stderr
+    assert "roses.txt" in told.stdout

@@ -2,10 +2,16 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from vexfs_fuse.errors import NotFound
 from vexfs_fuse.pending import Pending
+from vexfs_fuse.runtime.searching import text_search
+from vexfs_fuse.text import schema
+from vexfs_fuse.text.lookup import TextLookup
+from vexfs_fuse.text.query_client import QueryEmbedder
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import ROOT
 from vexfs_fuse.vectors.codec import parse as parse_vector
@@ -29,13 +35,33 @@ def search(
     asking = Asking(volume, _no_private_vector, lambda plan, space, took_ns: None)
     query = grammar.parse(segments, volume.clock.now_ns())
     raw = None if value is None else parse_vector(value, None)
-    answer = asking.answer(query, segments, scope.ino, _asker(), raw)
-    while isinstance(answer, Pending):
-        answer = answer.resume(answer.work())
-    if answer.plan == "names" and (query.words or query.has):
-        answer = answer._replace(fallback="what files say is searched where the store is mounted")
-    results = asking.results(query, segments, scope.ino, answer)
+    with _with_texts(volume):
+        answer = asking.answer(query, segments, scope.ino, _asker(), raw)
+        while isinstance(answer, Pending):
+            answer = answer.resume(answer.work())
+        if answer.plan == "names" and (query.words or query.has):
+            answer = answer._replace(fallback="there is no index of what files say")
+        results = asking.results(query, segments, scope.ino, answer)
     return [json.loads(line) for line in results.jsonl().splitlines()]
+
+
+@contextmanager
+def _with_texts(volume: Volume) -> Iterator[None]:
+    """Let the volume be searched by what files say, as far as they were indexed."""
+    if not volume.config.index:
+        yield
+        return
+    lookup = TextLookup(volume.config.store / schema.FILE)
+    questions = QueryEmbedder(volume.config.embedder)
+    try:
+        counts = lookup.counts()
+        pending = 0 if counts is None else counts.pending
+        told = {"state": "at rest", "pending": pending, "lag_s": 0.0}
+        volume.text = text_search(volume, lookup, questions, lambda: told)
+        yield
+    finally:
+        questions.close()
+        lookup.close()
 
 
 def _asker() -> Asker:

@@ -80,7 +80,7 @@ def problems_of(config: Config) -> list[str]:
         It cannot be opened, because it is mounted for example.
     """
     from vexfs_fuse.storage.disk import LocalDisk
-    from vexfs_fuse.volume import vector_indexes
+    from vexfs_fuse.volume import text_index, vector_indexes
     from vexfs_fuse.volume.check import check
     from vexfs_fuse.volume.identity import holds_volume
     from vexfs_fuse.volume.opening import open_volume
@@ -95,7 +95,8 @@ def problems_of(config: Config) -> list[str]:
     try:
         damage = [damage.sentence for damage in volume.damaged]
         problems = check(volume, progress=progress.share)
-        return damage + problems + vector_indexes.damage(volume.disk)
+        problems += vector_indexes.damage(volume.disk)
+        return damage + problems + text_index.damage(volume, config.store)
     finally:
         progress.done()
         volume.close()

@@ -93,8 +93,7 @@ def _drop_texts(volume: "Volume") -> None:
     NotPermitted
         Users have set vectors in the space of texts.
     """
-    from vexfs_fuse.runtime.indexing import INDEX
-    from vexfs_fuse.text.schema import files_of
+    from vexfs_fuse.volume import text_index
     from vexfs_fuse.volume.indexing import Indexing
     from vexfs_fuse.volume.slices import in_slices
 
@@ -103,8 +102,7 @@ def _drop_texts(volume: "Volume") -> None:
         refusal = refusal.resume(refusal.work())
     if refusal is not None:
         raise NotPermitted(refusal)
-    for path in files_of(volume.config.store / INDEX):
-        path.unlink(missing_ok=True)
+    text_index.remove(volume.config.store)
 
 
 def _begin(root: Path, name: str | None) -> None:

@@ -27,6 +27,7 @@ from vexfs_fuse.text.indexer import Indexer
 from vexfs_fuse.text.providers import open_embedder
 from vexfs_fuse.text.sandbox import Extractor, limits_for
 from vexfs_fuse.units import Inode
+from vexfs_fuse.volume.room import headroom_bytes
 
 LOCK: Final = "text.lock"
 
@@ -34,6 +35,9 @@ NICE: Final = 10
 
 REPORT_S: Final = 0.5
 """The daemon is told so often how it goes."""
+
+ROOM_S: Final = 1.0
+"""How often it is looked for room on a disk that has little left."""
 
 WAIT_S_MAX: Final = 30.0
 """The longest time that the daemon is asked to wait for news."""
@@ -66,7 +70,7 @@ def main(arguments: list[str]) -> int:
     except ConnectionError:
         return 0
     except VexfsError as failure:
-        desk.ask("fail", str(failure))
+        desk.ask("give up", str(failure))
         return 1
     except BaseException:
         desk.ask("fail", traceback.format_exc())
@@ -119,23 +123,29 @@ def _index(channel: socket.socket, order: Order) -> None:
         frozenset(map(Inode, order.distrusted)),
     )
     try:
-        _run(desk, indexer, extractor)
+        _run(desk, indexer, extractor, LocalDisk(store))
     finally:
         extractor.close()
         index.close()
         os.close(lock)
 
 
-def _run(desk: RemoteDesk, indexer: Indexer, extractor: Extractor) -> None:
+def _run(desk: RemoteDesk, indexer: Indexer, extractor: Extractor, disk: LocalDisk) -> None:
     reported_s = -REPORT_S
+    spared_bytes = 2 * headroom_bytes(
+        disk
+    )  # the last of the disk is for those who write to the volume
     while True:
-        worked = indexer.step()
+        is_full = disk.free_bytes() < spared_bytes
+        worked = not is_full and indexer.step()
         now_s = time.monotonic()
         if not worked or now_s - reported_s >= REPORT_S:
-            process = {"rss_bytes": _rss_bytes(), "sandbox": extractor.confinement}
-            desk.ask("report", indexer.report()._asdict() | process)
+            told = {"rss_bytes": _rss_bytes(), "sandbox": extractor.confinement, "is_full": is_full}
+            desk.ask("report", indexer.report()._asdict() | told)
             reported_s = now_s
-        if not worked:
+        if is_full:
+            time.sleep(ROOM_S)
+        elif not worked:
             desk.ask("wait", min(indexer.wait_s(), WAIT_S_MAX), desk.durable)
 
 

@@ -22,12 +22,12 @@ from vexfs_fuse.config import Config
 from vexfs_fuse.errors import InvalidArgument, VexfsError
 from vexfs_fuse.observe.recorder import TOTAL, Recorder
 from vexfs_fuse.runtime.frames import LENGTH, Answer, frame_bytes, pack, unpack
+from vexfs_fuse.text import schema
 from vexfs_fuse.units import MIB, Inode
 from vexfs_fuse.volume.indexing import READ_BYTES_MAX, Indexing
 from vexfs_fuse.volume.volume import Volume
 
-INDEX: Final = "text.sqlite3"
-"""Where the index is in the store."""
+INDEX: Final = schema.FILE
 
 HINTS_MAX: Final = 4_096
 """Files closed of late that the indexer has not been told of; the journal tells of all."""
@@ -52,6 +52,7 @@ CRASHES_MAX: Final = 2
 """A file that was worked on at so many ends of the indexer is not tried again."""
 
 OFF, STARTING, IDLE, INDEXING, FAILED = "off", "starting", "idle", "indexing", "failed"
+FULL: Final = "waiting for room"
 
 _log = logging.getLogger(__name__)
 
@@ -109,6 +110,7 @@ class IndexerHost:
             "drop": indexing.drop_passages,
             "report": self._reported,
             "fail": self._failed,
+            "give up": self._gave_up,
         }
 
     def hint(self, ino: Inode) -> None:
@@ -300,9 +302,15 @@ class IndexerHost:
             self._working_on = None
             self._done_s = trio.current_time()
         self._state = INDEXING if report["pending"] else IDLE
+        if report["is_full"]:
+            self._state = FULL
 
     def _failed(self, reason: str) -> None:
         self._reason = reason
+
+    def _gave_up(self, reason: str) -> None:
+        """The indexer ends for a reason that is no file's fault."""
+        self._reason, self._working_on = reason, None
 
 
 def off_status() -> dict[str, Any]:

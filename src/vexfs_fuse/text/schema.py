@@ -10,6 +10,9 @@ from typing import Final
 
 from vexfs_fuse import errors
 
+FILE: Final = "text.sqlite3"
+"""Where the index is in the store."""
+
 REVISION: Final = 2
 """`PRAGMA user_version`; a file with another one is made anew."""
 

@@ -23,8 +23,9 @@ from vexfs_fuse.storage.pool import Pool
 from vexfs_fuse.storage.segments import Segments
 from vexfs_fuse.storage.state import State
 from vexfs_fuse.storage.view_copy import applied_in, readable_copy
+from vexfs_fuse.text import schema
 from vexfs_fuse.units import MIB, ROOT, Inode, Lsn
-from vexfs_fuse.volume import vector_indexes
+from vexfs_fuse.volume import text_index, vector_indexes
 from vexfs_fuse.volume.changes import Repaired
 from vexfs_fuse.volume.check import check
 from vexfs_fuse.volume.damaged import Part
@@ -84,6 +85,7 @@ def repair(store: Path, config: Config, problems: list[str], parts: set[Part]) -
         if Part.VIEW in parts or Part.JOURNAL in parts:
             # Records may be numbered anew from here: what was derived from others must be gone before.
             vector_indexes.remove(LocalDisk(store))
+            text_index.remove(store)
             done += _repair_records(store, parts)
     finally:
         unlock()
@@ -107,14 +109,20 @@ def remove_derived(store: Path, problems: list[str]) -> list[str]:
         The volume is mounted.
     """
     found = {match[0] for problem in problems if (match := _DERIVED.match(problem))}
-    if not found:
+    removed = sorted(found)
+    has_text = any(problem.startswith(text_index.PROBLEM) for problem in problems)
+    if not found and not has_text:
         return []
     unlock = lock_store(store)
     try:
-        vector_indexes.remove(LocalDisk(store), sorted(found))
+        if found:
+            vector_indexes.remove(LocalDisk(store), sorted(found))
+        if has_text:
+            text_index.remove(store)
+            removed.append(schema.FILE)
     finally:
         unlock()
-    return [f"removed {directory}: the next mount makes it anew" for directory in sorted(found)]
+    return [f"removed {each}: the next mount makes it anew" for each in removed]
 
 
 def _repair_identity(store: Path) -> list[str]:
