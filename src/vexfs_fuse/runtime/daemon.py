@@ -110,6 +110,7 @@ def _vfs(volume: Volume, settings: MountSettings, daemon: "Daemon") -> Vfs:
             owner=(os.getuid(), os.getgid()),
             open_real=vfs.open_real,
             changed_behind=daemon.invalidation.forget,
+            forget_entry=daemon.invalidation.forget_entry,
             is_visible=config.searchdir == "visible",
             counted=daemon.recorder.search,
         )

@@ -11,6 +11,7 @@ from vexfs_fuse.errors import AccessDenied, NoAttribute, NotFound, NotPermitted
 from vexfs_fuse.units import ROOT, Inode
 from vexfs_fuse.vfs.search import grammar
 from vexfs_fuse.vfs.search.asking import Asker, Asking, Counted, Question
+from vexfs_fuse.vfs.search.lingering import Lingering
 from vexfs_fuse.vfs.search.listing import ResultListing
 from vexfs_fuse.vfs.search.nodes import (
     HitFile,
@@ -54,6 +55,10 @@ def _nobody_counts(plan: str, space: str, took_ns: int) -> None:
     """Count nothing."""
 
 
+def _nobody_keeps(parent: Inode, name: bytes) -> None:
+    """Have no kernel forget anything."""
+
+
 class SearchTree(VirtualTree):
     """All search directories of one mounted volume."""
 
@@ -64,6 +69,7 @@ class SearchTree(VirtualTree):
         owner: tuple[int, int],
         open_real: Callable[[Inode, int, Caller], Any],
         changed_behind: Callable[[Inode], None],
+        forget_entry: Callable[[Inode, bytes], None] = _nobody_keeps,
         is_visible: bool = False,
         counted: Counted = _nobody_counts,
     ) -> None:
@@ -78,6 +84,7 @@ class SearchTree(VirtualTree):
         self._saved = SavedQueries(volume)
         self._numbers = Numbers(self.nodes, VIRTUAL_FROM + RANGE)
         self._node = self._numbers.node
+        self._lingering = Lingering(self.nodes, forget_entry)
 
     # -- inodes --------------------------------------------------------------------------------
 
@@ -94,6 +101,8 @@ class SearchTree(VirtualTree):
     def forget(self, ino: Inode, count: int) -> None:
         """The kernel gives back references; a node without any goes."""
         self._numbers.forget(ino, count)
+        if ino not in self.nodes:
+            self._lingering.gone(ino)
 
     def fresh(self, node: VirtualNode) -> VirtualNode:
         """Bring a node up to date: a hit's attributes are those of its file."""
@@ -143,6 +152,7 @@ class SearchTree(VirtualTree):
         )
         node.segments = (*above.segments, name)
         node.timeout_s = above.timeout_s
+        self._lingering.used(node.ino, above.ino, name)
         return node
 
     def lookup(self, parent: Inode, name: bytes, who: Caller) -> Any:
@@ -372,6 +382,8 @@ class SearchTree(VirtualTree):
                 return self._link_node(directory, results, rank)
             return self._hit_node(query, results, rank, asker)
 
+        if query.segments and not isinstance(query, SavedQuery):
+            self._lingering.used(query.ino, query.parent, query.segments[-1])
         question, unused = _question(query, asker), self._numbers.drop_unused
         self._asking.check(question)
         return ResultListing(self, directory, self._asking, question, asker, node, unused)
