@@ -39,8 +39,26 @@ class Query(NamedTuple):
     @property
     def asks_size_or_time(self) -> bool:
         """Whether sizes or times of files decide."""
-        bounds = (self.size_min, self.size_max, self.since_ns, self.until_ns)
-        return any(bound is not None for bound in bounds)
+        return (
+            self.size_min is not None
+            or self.size_max is not None
+            or self.since_ns is not None
+            or self.until_ns is not None
+        )
+
+    @property
+    def has_filters(self) -> bool:
+        """Whether there is anything that a file must be or have."""
+        return bool(
+            self.words
+            or self.extensions
+            or self.types
+            or self.names
+            or self.has
+            or self.without
+            or self.xattrs
+            or self.asks_size_or_time
+        )
 
     @property
     def text(self) -> str:

@@ -277,8 +277,9 @@ class Search:
 
     def _passing_name(self, node: Node, query: Query, scope: Inode, who: Identity) -> Place | None:
         """Return the first name by which `who` finds a file and that passes the filters."""
+        filtered = query.has_filters
         for place in self._catalogue.found_at(node, scope, who):
-            if self._filters.passes(place.name, node, query):
+            if not filtered or self._filters.passes(place.name, node, query):
                 return place
         return None
 
