@@ -37,10 +37,13 @@ def test_it_ends_with_files_found_by_what_they_say(tmp_path: Path) -> None:
             home.succeed("umount", mount_point)
     assert result.returncode == 0, result.stderr + home.log
     assert result.stderr == ""
-    licences, manual = result.stdout.split("$ ls ")[1:]
+    by_words, *by_vectors = result.stdout.split("$ vexfs search --like ")
+    licences, manual = by_words.split("$ ls ")[1:]
     assert "001-GPL" in licences
     assert "mode=hybrid" in licences
     assert "operations.md" in manual
     assert "mode=hybrid" in manual
+    assert [part.splitlines()[1].split()[0] for part in by_vectors] == ["1", "1"]
+    assert "GPL" in by_vectors[0]
     assert "ERROR" not in home.log
     assert "WARNING" not in home.log
