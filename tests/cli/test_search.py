@@ -88,6 +88,29 @@ def test_words_are_searched_in_names(home: Home, volume: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "order",
+    [
+        ("WORDS", "--k", "1", "DIR"),
+        ("WORDS", "DIR", "--k", "1"),
+        ("--k", "1", "WORDS", "DIR"),
+        ("WORDS", "--k", "1", "DIR", "--ext", "md"),
+        ("--ext", "md", "WORDS", "-k", "1", "DIR"),
+        ("--k", "1", "--", "WORDS", "DIR"),
+    ],
+)
+def test_options_may_stand_anywhere(home: Home, volume: Path, order: tuple[str, ...]) -> None:
+    places = {"WORDS": "rotate", "DIR": str(volume / "notes")}
+    found = home.succeed("search", *(places.get(each, each) for each in order))
+    assert found.rstrip().endswith("notes/rotate logs.md")
+
+
+def test_what_is_no_option_is_refused_wherever_it_stands(home: Home, volume: Path) -> None:
+    for arguments in (("log", "--deep", volume), ("log", volume, "--deep"), ("--deep", "log")):
+        complaint = home.fail("search", *map(str, arguments), code=2)
+        assert "unrecognized arguments: --deep" in complaint
+
+
 def test_like_a_file_leaves_the_file_out(home: Home, volume: Path) -> None:
     found = home.succeed("search", "--like", volume / "photo@2x.jpg", "-k", "1", volume)
     assert found.rstrip().endswith("notes/old/cats.md")

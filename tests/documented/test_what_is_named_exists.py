@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vexfs_fuse.cli.main import COMMANDS, make_parser
+from vexfs_fuse.cli.main import COMMANDS, parse
 from vexfs_fuse.config import OPTIONS
 from vexfs_fuse.observe.recorder import EVENTS
 from vexfs_fuse.observe.table import COUNTER, METRICS
@@ -37,7 +37,7 @@ def test_every_command_shown_is_understood(page: Path) -> None:
         _, name, *arguments = shlex.split(shown)
         assert name in known, shown
         if arguments:
-            make_parser().parse_args([name, *arguments])
+            parse([name, *arguments])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)

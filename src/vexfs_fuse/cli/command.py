@@ -26,6 +26,8 @@ class Command(NamedTuple):
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
     exit_codes: str = ""
+    scattered: str = ""
+    """The list of positional arguments that may stand before, between and after the options."""
 
 
 def no_arguments(parser: argparse.ArgumentParser) -> None:

@@ -60,7 +60,7 @@ _COMMON_EXIT_CODES: Final = "0 done, 1 failed (standard error says why), 2 wrong
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `vexfs` with these arguments; return its exit code."""
-    parsed = make_parser().parse_args(arguments)
+    parsed = parse(arguments)
     command: Command = parsed.command
     try:
         code = command.run(parsed)
@@ -76,6 +76,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _tell("interrupted")
     return code
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse; argparse takes positional arguments only as far as no option comes between them."""
+    parser = make_parser()
+    parsed, left = parser.parse_known_args(arguments)
+    scattered = parsed.command.scattered
+    if left and (not scattered or any(each.startswith("-") for each in left)):
+        parser.error(f"unrecognized arguments: {' '.join(left)}")
+    if left:
+        getattr(parsed, scattered).extend(left)
+    return parsed
 
 
 def _tell(failure: object) -> int:

@@ -61,7 +61,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="near this vector: .npy, raw float32 or JSON; - is standard input",
     )
     parser.add_argument("--space", metavar="NAME", help="which vector space")
-    parser.add_argument("-k", metavar="N", type=int, default=10, help="so many hits")
+    parser.add_argument(
+        "-k", "--k", dest="k", metavar="N", type=int, default=10, help="so many hits"
+    )
     parser.add_argument(
         "-e", "--excerpts", action="store_true", help="print the line that answers below each hit"
     )
@@ -248,7 +250,7 @@ COMMAND = Command(
     "Search for files, by words, by meaning or by vectors.",
     """
     vexfs search --excerpts "how do I rotate the logs" /mnt/vex
-    vexfs search "log rotation" /mnt/vex/notes
+    vexfs search "log rotation" --ext md -k 5 /mnt/vex/notes
     vexfs search --like photo.jpg -k 20 /mnt/vex/photos
     vexfs search --vector query.npy --space clip --ext jpg,png --since 30d /mnt/vex
     vexfs search --vector query.npy --json --store /srv/notes
@@ -256,4 +258,5 @@ COMMAND = Command(
     _add_arguments,
     run,
     "0 something was found, 1 nothing was, 2 wrong usage or failed (standard error says why)",
+    scattered="words",
 )
