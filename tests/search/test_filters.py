@@ -192,3 +192,42 @@ def test_k_hits_whatever_a_filter_leaves(mount: Path, kept: int) -> None:
     wanted = [f"{i:03}.md" for i in range(0, 400, step)]
     assert found(mount, NEAREST, "ext=md", "k=5") == wanted[:5]
     assert found(mount, NEAREST, "name=*.md", f"k={len(wanted)}") == wanted
+
+
+LINKS = {
+    "near": "query",
+    "notes/near": "../query",
+    "round": "notes/./near",
+    "way": "notes",
+    "out": "../query",
+    "whole": "/query",
+    "loop": "loop",
+    "nowhere": "none",
+}
+
+
+def test_like_follows_links_within_the_scope(files: Path) -> None:
+    for link, target in LINKS.items():
+        (files / link).symlink_to(target)
+    for path in ("near", "notes@near", "round", "way@near", "way@..@query"):
+        if ".." in path:
+            with refused(errno.ENOENT):
+                listed(files, f"like={path}")
+        else:
+            assert found(files, f"like={path}") == found(files, NEAREST)
+    for path in ("out", "whole", "loop", "nowhere", "notes@near@x", "near@.", "."):
+        with refused(errno.ENOENT):
+            listed(files, f"like={path}")
+    with refused(errno.ENOENT):
+        listed(files / "notes", "like=near")
+
+
+def test_as_many_links_are_followed_as_elsewhere(files: Path) -> None:
+    (files / "l0").symlink_to("query")
+    for number in range(1, 41):
+        (files / f"l{number}").symlink_to(f"l{number - 1}")
+    (files / "l39").stat()
+    assert found(files, "like=l39") == found(files, NEAREST)
+    for act in (lambda: (files / "l40").stat(), lambda: listed(files, "like=l40")):
+        with refused(errno.ELOOP, errno.ENOENT):
+            act()

@@ -14,6 +14,7 @@ from vexfs_fuse.volume.filters import Filters
 from vexfs_fuse.volume.hits import Hit, Outcome
 from vexfs_fuse.volume.query import Query
 from vexfs_fuse.volume.slices import in_slices
+from vexfs_fuse.volume.walking import resolve
 from vexfs_fuse.volume.word_filter import ANY_WORDS, WordFilter
 
 STEP_NAMES: Final = 64
@@ -93,7 +94,7 @@ class ByNames:
     def _is_there(self, hit: Hit, scope: Inode, who: Identity) -> bool:
         """Whether a file is still where the walk met it; others may have had their turn since."""
         try:
-            return self._catalogue.resolve(hit.path, scope, who).ino == hit.ino
+            return resolve(self._catalogue, hit.path, scope, who).ino == hit.ino
         except NotFound:
             return False
 

@@ -307,22 +307,13 @@ class Catalogue:
     def _lets_in(self, node: Node, mask: int, who: Identity) -> bool:
         return may(node, self.tree.xattrs(node), mask, CallerOf(who), who.gids.__contains__)
 
-    def resolve(self, path: bytes, scope: Inode, who: Identity) -> Node:
-        """Return what a path below `scope` leads to, as `who` may follow it; links are not followed.
-
-        Raises
-        ------
-        NotFound
-            As well where it is only that `who` may not know.
-        """
-        node = self.tree.node(scope)
-        for name in path.strip(b"/").split(b"/"):
-            entered = node.is_dir and self._lets_in(node, EXECUTE, who)
-            entry = self.tree.entry(node, name) if entered else None
-            if entry is None:
-                raise NotFound
-            node = self.tree.node(entry.ino)
-        return node
+    def entered(self, node: Node, name: bytes, who: Identity) -> Node:
+        """Return what a name in a directory is; `NotFound` as well where it is only that `who` may not know."""
+        entered = node.is_dir and self._lets_in(node, EXECUTE, who)
+        entry = self.tree.entry(node, name) if entered else None
+        if entry is None:
+            raise NotFound
+        return self.tree.node(entry.ino)
 
     def reaches(self, directory: Inode, scope: Inode, who: Identity) -> bool:
         """Whether `who` can list all directories from `scope` to one below it, or to `scope` itself.

@@ -23,6 +23,7 @@ from vexfs_fuse.volume.search import Target
 from vexfs_fuse.volume.slices import then
 from vexfs_fuse.volume.vectors import DEFAULT_SPACE
 from vexfs_fuse.volume.volume import Volume
+from vexfs_fuse.volume.walking import follow
 from vexfs_fuse.volume.writer import Actor, Caller
 
 SETS_MAX: Final = 256
@@ -272,7 +273,7 @@ class Asking:
 
     def _like(self, path: bytes, scope: Inode, who: Identity) -> Node:
         """Return the file that `like=` names, if the caller may read it."""
-        node = self._volume.catalogue.resolve(path, scope, who)
+        node = follow(self._volume.catalogue, path, scope, who)
         if not node.is_file or not self._volume.catalogue.may_read(node, who):
             raise NoAttribute(f"like={path.decode('utf-8', 'replace')}")
         return node
