@@ -14,6 +14,7 @@ from tests.support.disks import CHANGES, FaultyDisk, PowerCut, SimulatedDisk
 from tests.vectors.worlds import DIRECTORY, clustered, finished, load, settle, versions
 from vexfs_fuse.errors import NoSpace
 from vexfs_fuse.units import Inode, Lsn
+from vexfs_fuse.vectors import schedule, upkeep
 from vexfs_fuse.vectors.hits import Hits
 from vexfs_fuse.vectors.metric import Metric
 from vexfs_fuse.vectors.saving import Saved, SaveFailed
@@ -239,6 +240,26 @@ def test_only_what_is_durable_is_saved() -> None:
     while (work := space.unsaved(Lsn(COUNT), MAX_ROOM)) is not None:
         work.resume(work.work())
     assert space.statistics()["saved"] == len(space.statistics()["shards"])
+
+
+def test_a_large_shard_is_saved_before_others_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (schedule, upkeep):
+        monkeypatch.setattr(module, "shard_rows_max", lambda dimensions: 128)
+    disk = SimulatedDisk()
+    space = opened(disk)
+    set_all(space)
+    while not space.statistics()["saved"]:
+        work = space.due(idle=True)
+        assert work is not None
+        work.resume(work.work())
+    told = space.statistics()
+    assert told["waiting"] >= 64
+    assert told["built"] == 1
+    while not any(name.endswith(MANIFEST) for name in disk.names(DIRECTORY)):
+        work = space.due(idle=True)
+        assert work is not None
+        work.resume(work.work())
+    assert restored(disk, space).missing < COUNT
 
 
 def test_no_shard_is_written_that_takes_most_of_the_room() -> None:

@@ -54,10 +54,13 @@ class Saving:
         """How many shards are on disk."""
         return len(self._entries)
 
-    def due(self, durable: Lsn, room_bytes: int) -> Pending[Saved | SaveFailed | None] | None:
+    def due(
+        self, durable: Lsn, room_bytes: int, rows_min: int = 0
+    ) -> Pending[Saved | SaveFailed | None] | None:
         """Return the writing of one shard or of the manifest, when memory and store differ.
 
-        After a failure nothing, until a further shard has been built.
+        Shards with fewer than `rows_min` vectors are left for later.  After a failure nothing, until a
+        further shard has been built.
         """
         parts = {part.number: part for part in self._parts.all if part.shard is not None}
         if self._failed_at == self._newest():
@@ -66,6 +69,8 @@ class Saving:
             del self._entries[number]
         for number in sorted(parts.keys() - self._entries.keys()):
             part = parts[number]
+            if part.used < rows_min:
+                continue
             if self._newest_in(part) > durable:
                 return None
             if part.bytes * ROOM_SHARE <= room_bytes:

@@ -211,7 +211,7 @@ class Space:
         self.parts.forget_graphs()
 
     def unsaved(
-        self, durable: Lsn | None, room_bytes: int
+        self, durable: Lsn | None, room_bytes: int, rows_min: int = 0
     ) -> Pending[Saved | SaveFailed | None] | None:
         """Return the saving of what is not on disk yet, for the end: repeat until None.
 
@@ -219,7 +219,7 @@ class Space:
         """
         if self._saving is None or self._busy or durable is None:
             return None
-        return self._alone(self._saving.due(durable, room_bytes))
+        return self._alone(self._saving.due(durable, room_bytes, rows_min))
 
     def due(
         self, *, idle: bool, durable: Lsn | None = EVERYTHING, room_bytes: int = MAX_ROOM
@@ -228,10 +228,16 @@ class Space:
 
         One at a time: None until `resume` has been called, which answers an event for the journal (`Built`,
         `BuildFailed`, `EffortChanged`, `Saved`, `SaveFailed`) or None.  What can wait is done when `idle` only.
-        Saved is what is `durable`, on a disk that has so much room, once all that was saved before is loaded.
+        Saved is what is `durable`, on a disk that has so much room, once all that was saved before is loaded;
+        shards that are too large to be merged before others are built: a crash need not take hours of work.
         """
         if self._busy:
             return None
+        if idle:
+            final = schedule.shard_rows_max(self.dimensions) // 2
+            saving = self.unsaved(durable, room_bytes, final)
+            if saving is not None:
+                return saving
         work: Pending[Any] | None = self.upkeep.due(idle=idle)
         if work is None and idle:
             work = self._judging() or self.unsaved(durable, room_bytes)
