@@ -5,6 +5,7 @@ import logging
 import stat
 import threading
 from collections.abc import Iterator
+from itertools import chain, repeat
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -45,8 +46,8 @@ def inodes(mounted: Mounted) -> list[Inode]:
     return [Inode(ino) for _, ino in mounted.entries(ROOT)]
 
 
-def populate(mounted: Mounted) -> None:
-    for number in range(COUNT):
+def populate(mounted: Mounted, first: int = 0, end: int = COUNT) -> None:
+    for number in range(first, end):
         name = b"%d" % number
         ino = mounted.vfs.mknod(ROOT, name, stat.S_IFREG | 0o644, 0, ROOT_USER).ino
         mounted.vfs.setxattr(ino, b"user.vexfs.vector", VECTORS[number].tobytes(), ROOT_USER)
@@ -122,13 +123,33 @@ def space_due(mounted: Mounted, *, idle: bool) -> Pending | None:
     return space(mounted).due(idle=idle)
 
 
+def test_what_was_saved_when_unmounting_took_too_long_is_believed(store: SimulatedStore) -> None:
+    mounted = store.open()
+    for first in (0, COUNT // 2):
+        populate(mounted, first, first + COUNT // 2)
+        load(mounted)
+        while (work := space_due(mounted, idle=False)) is not None:
+            work.resume(work.work())
+    assert status(mounted)["shards"] == 2
+    mounted.volume.commit_all()
+    ticks = chain([0.0, 0.0], repeat(vector_indexes.CLOSING_S + 1))
+    mounted.volume.indexes.save(lambda: next(ticks))
+    assert status(mounted)["saved"] == 1
+    store.kill(mounted)
+    again = store.open()
+    load(again)
+    assert status(again)["shards"] == 1
+    assert nearest(again, 5) == inodes(again)[5]
+    again.close()
+
+
 def test_saving_at_unmount_ends(store: SimulatedStore) -> None:
     mounted = store.open()
     populate(mounted)
     load(mounted)
     while (work := space_due(mounted, idle=False)) is not None:
         work.resume(work.work())
-    ticks = iter([0.0, vector_indexes.CLOSING_S + 1])
+    ticks = chain([0.0], repeat(vector_indexes.CLOSING_S + 1))
     mounted.volume.commit_all()
     mounted.volume.indexes.save(lambda: next(ticks))
     assert status(mounted)["saved"] == 0

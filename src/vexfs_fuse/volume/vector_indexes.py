@@ -29,6 +29,9 @@ INDEX_STEPS: Final = 8
 LOAD_STEPS: Final = 256
 """Slices of loading, of about two milliseconds, before other maintenance has its turn."""
 
+_NO_SHARD: Final = 1 << 62
+"""More vectors than any shard has."""
+
 _END: Final[Any] = object()
 
 CLOSING_S: Final = 5.0
@@ -125,11 +128,15 @@ class VectorIndexes:
                     store.remove(self._disk, f"{DIRECTORY}/{name}")
 
     def save(self, now_s: Callable[[], float]) -> None:
-        """Save what is not on disk, for the end; blocks, and begins nothing after `CLOSING_S`."""
+        """Save what is not on disk, for the end; blocks, and begins no shard after `CLOSING_S`.
+
+        What is there by then is made known all the same, else the next mount would not believe it.
+        """
         end_s = now_s() + CLOSING_S
         for name, space in self._vectors.spaces.items():
-            while name not in self._vectors.loadings and now_s() < end_s:
-                work = space.unsaved(self._saved_until(), self._room.look())
+            while name not in self._vectors.loadings:
+                rows_min = 0 if now_s() < end_s else _NO_SHARD
+                work = space.unsaved(self._saved_until(), self._room.look(), rows_min)
                 if work is None:
                     break
                 work.resume(work.work())
