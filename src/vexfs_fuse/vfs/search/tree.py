@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 from vexfs_fuse.errors import AccessDenied, NoAttribute, NotFound, NotPermitted
+from vexfs_fuse.tree.names import check_name
 from vexfs_fuse.units import ROOT, Inode
 from vexfs_fuse.vfs.search import grammar
 from vexfs_fuse.vfs.search.asking import Asker, Asking, Counted, Question
@@ -179,6 +180,7 @@ class SearchTree(VirtualTree):
             )
         if grammar.is_temporary(name):
             raise NotFound
+        check_name(name)  # newer kernels let longer ones through
         grammar.parse((*directory.segments, name), self._now_ns())
         return self._given(self._query(directory, name))
 
