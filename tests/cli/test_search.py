@@ -1,5 +1,6 @@
 """`vexfs search`: rank, score and path, through a mount and beside it."""
 
+import errno
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support import embedding_command
 from tests.support.commands import Home, lines
+from tests.support.syscalls import refused
 from tests.support.vectors import VECTOR, make_space
 
 pytestmark = pytest.mark.mount
@@ -103,6 +105,26 @@ def test_options_may_stand_anywhere(home: Home, volume: Path, order: tuple[str, 
     places = {"WORDS": "rotate", "DIR": str(volume / "notes")}
     found = home.succeed("search", *(places.get(each, each) for each in order))
     assert found.rstrip().endswith("notes/rotate logs.md")
+
+
+def test_a_vector_can_be_asked_for_on_a_read_only_mount(home: Home, query: Path) -> None:
+    with home.mounted() as root:
+        fill(root)
+        make_space(root, "wide", 1_000, "l2")
+        os.setxattr(root / "photo@2x.jpg", f"{VECTOR}.wide", bytes(4_000))
+    np.save(query.parent / "wide.npy", np.ones(1_000))
+    with home.mounted("-o", "ro") as root:
+        found = home.succeed("search", "--vector", query, "-k", "1", root)
+        assert found.rstrip().endswith("notes/rotate logs.md")
+        found = home.succeed("search", "sys", "--vector", query, "--ext", "txt", root)
+        assert found.rstrip().endswith("notes/syslog.txt")
+        found = home.succeed("search", "--like", root / "photo@2x.jpg", "-k", "1", root / "notes")
+        assert found.rstrip().endswith("notes/old/cats.md")
+        wide = ("--space", "wide", "--vector", query.parent / "wide.npy")
+        assert "photo@2x.jpg" in home.succeed("search", *wide, root)
+        assert home.fail("search", "--like", root / "none", root, code=2)
+        with refused(errno.EROFS):
+            os.open(root / ".search/.new", os.O_RDWR)
 
 
 def test_what_is_no_option_is_refused_wherever_it_stands(home: Home, volume: Path) -> None:

@@ -10,11 +10,14 @@ from vexfs_fuse.vfs.search.grammar import (
     K_MAX,
     OPTION_NAMES,
     SEGMENTS_MAX,
+    add,
     decode,
     encode,
     is_hit,
     is_temporary,
+    of_vector,
     parse,
+    vector_of,
 )
 from vexfs_fuse.volume.query import Query
 
@@ -100,6 +103,8 @@ GOOD = {
     "like=a@b": Query(like=b"a/b"),
     "like=a%2Fb": Query(like=b"a/b"),
     "like=a%40b": Query(like=b"a@b"),
+    "vector=AACAPw==": Query(vector="AACAPw=="),
+    "vector=__+-": Query(vector="__+-"),
     "space=clip": Query(space="clip"),
     "mode=exact": Query(mode="exact"),
     "mode=vector": Query(mode="vector"),
@@ -116,6 +121,7 @@ BAD = [
     "ext=", "ext=,", "ext=md,",
     "type=", "type=text", "type=%2Fx", "type=text%2F", "type=a b%2Fc",
     "name=", "has=", "not=", "text=", "vec=", "like=", "space=",
+    "vector=", "vector=a%2Fb", "vector=[1]", "vector==", "vector=a=b",
     "since=", "since=yesterday", "since=7", "since=7x", "since=2026-13-01", "until=-1d",
     "size=", "size=>", "size=big", "size=1MB", "size==>1", "size=-1",
     "mode=", "mode=fast", "xattr=", "xattr=tag", "xattr=:x",
@@ -137,6 +143,23 @@ def test_a_bad_value_is_invalid(segment: str) -> None:
 def test_every_option_has_a_good_and_a_bad_value() -> None:
     assert {segment.partition("=")[0] for segment in GOOD} >= set(OPTION_NAMES)
     assert {segment.partition("=")[0] for segment in BAD} >= set(OPTION_NAMES)
+
+
+@given(st.binary(min_size=4, max_size=6_000))
+def test_a_vector_comes_back_from_the_segments_that_say_it(raw: bytes) -> None:
+    raw = raw[: len(raw) // 4 * 4]
+    segments = of_vector(raw)
+    assert all(len(segment) <= 255 for segment in segments)
+    query = Query()
+    for segment in segments:
+        query = add(query, segment, NOW_NS)
+    assert vector_of(query.vector) == raw
+
+
+@pytest.mark.parametrize("text", ["A", "AA", "AACAPwA", "AACA", "==", "AACAPw==AA"])
+def test_what_is_no_vector_in_base64_is_invalid(text: str) -> None:
+    with pytest.raises(InvalidArgument):
+        vector_of(text)
 
 
 def test_segments_are_joined_by_and() -> None:

@@ -159,7 +159,7 @@ def _asked(directory: Path, fields: dict[str, Any]) -> list[dict[str, Any]]:
     try:
         descriptor = os.open(directory / ".search/.new", os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno != ReadOnly.errno or "vector" in fields:
+        if error.errno != ReadOnly.errno:
             raise
         return _looked_up(directory, fields)
     try:
@@ -173,10 +173,26 @@ def _asked(directory: Path, fields: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _looked_up(directory: Path, fields: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the answer to a query as a path, which has room for 255 bytes a field."""
+    """Return the answer to a query as a path, which has room for 255 bytes a field.
+
+    It is walked name by name: a vector makes it longer than a path may be.
+    """
+    import numpy as np
+
+    from vexfs_fuse.vfs.search import grammar
+
+    vector = np.array(fields.pop("vector", []), "<f4").tobytes()
     names = [segment.replace(b"/", b"%2F") for segment in _segments(fields)]
-    path = os.path.join(os.fsencode(directory), b".search", *names, b".results.jsonl")
-    with open(path, "rb") as results:
+    names += grammar.of_vector(vector)
+    if len(names) > grammar.SEGMENTS_MAX:
+        raise InvalidArgument("a vector too long for a path, and a read-only mount takes no other")
+    descriptor = os.open(directory, os.O_PATH | os.O_CLOEXEC)
+    for name in (b".search", *names):
+        above, descriptor = descriptor, os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=descriptor)
+        os.close(above)
+    answer = os.open(b".results.jsonl", os.O_RDONLY | os.O_CLOEXEC, dir_fd=descriptor)
+    os.close(descriptor)
+    with open(answer, "rb") as results:
         return [json.loads(line) for line in results]
 
 

@@ -27,6 +27,7 @@ class Query(NamedTuple):
     without: tuple[str, ...] = ()
     vec: str | None = None
     like: bytes | None = None
+    vector: str = ""  # raw float32 in base64, as a path has it
     space: str | None = None
     mode: str | None = None
     xattrs: tuple[tuple[bytes, bytes], ...] = ()

@@ -193,7 +193,12 @@ class Search:
         if loading is not None and loading.space is space:
             yield from loading.steps()
         self._note_dirty(query)
-        key = (space.name, scope, who, query._replace(k=0, min_score=None, like=None, vec=None))
+        key = (
+            space.name,
+            scope,
+            who,
+            query._replace(k=0, min_score=None, like=None, vec=None, vector=""),
+        )
         while True:
             slots = yield from self._slots_of(space)
             row_slots = self._row_slots[space.name]

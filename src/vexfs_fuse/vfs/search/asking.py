@@ -11,6 +11,7 @@ from vexfs_fuse.errors import InvalidArgument, NoAttribute
 from vexfs_fuse.pending import Pending
 from vexfs_fuse.tree.node import Node
 from vexfs_fuse.units import Inode
+from vexfs_fuse.vectors.codec import from_raw
 from vexfs_fuse.vectors.codec import parse as parse_vector
 from vexfs_fuse.vfs.search import grammar
 from vexfs_fuse.vfs.search.results import ResultSet
@@ -254,6 +255,10 @@ class Asking:
     def _target(self, query: Query, scope: Inode, who: Identity, raw: Any) -> Target | None:
         """Return what the hits are to be near to, if to anything."""
         vector, exclude = raw, None
+        if query.vector:
+            if raw is not None:
+                raise InvalidArgument("one vector")
+            raw = vector = from_raw(grammar.vector_of(query.vector))
         if (raw is not None) + (query.like is not None) + (query.vec is not None) > 1:
             raise InvalidArgument("one of like=, vec= and a vector")
         space = query.space or DEFAULT_SPACE

@@ -4,6 +4,7 @@ Knows no files and runs nothing: a segment becomes a part of a `Query`, or `Inva
 """
 
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -14,10 +15,15 @@ from vexfs_fuse.units import GIB, KIB, MIB, NS_PER_S
 from vexfs_fuse.volume.query import Query
 
 K_MAX: Final = 10_000
+VECTOR_CHARACTERS: Final = 240
+"""Of base64 in one segment: 45 components."""
+
 SEGMENTS_MAX: Final = 32
 """Segments of one path: more is a loop, not a question."""
 
 _HIT: Final = re.compile(rb"\d{3,}-")
+_BASE64: Final = re.compile(rb"[\w+-]+={0,2}", re.ASCII)
+_COMPONENT_BYTES: Final = 4
 _TEMPORARY: Final = re.compile(rb"(sed|tmp)(?=.*[0-9A-Z])\w{6,8}")
 
 MODES: Final = ("hybrid", "vector", "text", "exact")
@@ -82,6 +88,34 @@ def encode(text: bytes) -> bytes:
     if is_option or encoded.startswith(b".") or is_hit(encoded) or is_temporary(encoded):
         return b"text=" + encoded
     return encoded
+
+
+def of_vector(raw: bytes) -> list[bytes]:
+    """Return the segments that ask for what is near to a vector, each short enough for a name."""
+    text = urlsafe_b64encode(raw).rstrip(b"=")
+    return [
+        b"vector=" + text[start : start + VECTOR_CHARACTERS]
+        for start in range(0, len(text), VECTOR_CHARACTERS)
+    ]
+
+
+def vector_of(text: str) -> bytes:
+    """Return the raw vector that the segments of a path say together.
+
+    Raises
+    ------
+    InvalidArgument
+    """
+    text = text.replace("+", "-").rstrip("=")
+    if "=" in text:
+        raise InvalidArgument("vector= has an end in its middle")
+    try:
+        raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError as error:
+        raise InvalidArgument(f"vector= is no base64: {error}") from error
+    if not raw or len(raw) % _COMPONENT_BYTES:
+        raise InvalidArgument(f"vector= has {len(raw)} bytes, no multiple of 4 (float32)")
+    return raw
 
 
 def is_hit(name: bytes) -> bool:
@@ -192,6 +226,12 @@ def _not(query: Query, value: bytes, now_ns: int) -> Query:
     return query._replace(without=(*query.without, _text(value)))
 
 
+def _vector(query: Query, value: bytes, now_ns: int) -> Query:
+    if not _BASE64.fullmatch(value):
+        raise InvalidArgument("vector= takes raw float32 in base64, with - and _ for + and /")
+    return query._replace(vector=query.vector + value.decode())
+
+
 def _once(field: str, read: Callable[[bytes], Any]) -> Callable[[Query, bytes, int], Query]:
     def option(query: Query, value: bytes, now_ns: int) -> Query:
         if getattr(query, field) is not None:
@@ -231,6 +271,7 @@ _OPTIONS: Final[dict[str, Callable[[Query, bytes, int], Query]]] = {
     "not": _not,
     "vec": _once("vec", _text),
     "like": _once("like", bytes),
+    "vector": _vector,
     "space": _once("space", _text),
     "mode": _once("mode", _mode),
     "xattr": _xattr,

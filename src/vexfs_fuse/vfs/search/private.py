@@ -241,9 +241,7 @@ def _packed(results: ResultSet) -> bytes:
 
 def _segment(key: str, value: Any) -> bytes:
     if key not in grammar.OPTION_NAMES:
-        raise InvalidArgument(
-            f"{key} is no option; there are {', '.join(grammar.OPTION_NAMES)}, vector"
-        )
+        raise InvalidArgument(f"{key} is no option; there are {', '.join(grammar.OPTION_NAMES)}")
     try:
         text = f"{key}={value}".encode().replace(b"%", b"%25")
     except UnicodeEncodeError as error:
