@@ -14,7 +14,10 @@ from vexfs_fuse.tree.node import Dentry, Node
 from vexfs_fuse.units import Inode, Lsn
 
 COMPLETE_MAX = 4096
-"""A directory with at most so many entries is loaded whole at its first miss."""
+"""A directory with at most so many entries is loaded whole, once that pays or a name is absent."""
+
+WHOLE_FROM_SHARE = 8
+"""It pays when so much of it (1/8) was looked up one by one, each for the price of eight in a row."""
 
 PAGE_ENTRIES = 512
 """Entries that one read of a larger one takes from the view."""
@@ -174,10 +177,13 @@ class Tree:
         names = parent.names
         assert names is not None
         is_small = not parent.complete and self.is_small(parent)
-        if is_small and self._load_whole(parent):
-            return parent.names.get(name) if parent.names is not None else None
+        pays = is_small and (len(names) + 1) * WHOLE_FROM_SHARE >= parent.children
+        if pays and self._load_whole(parent):
+            return self._held(parent, name)
         row = self.view.dentry(parent.ino, name)
         if row is None:
+            if is_small and not pays and self._load_whole(parent):
+                return self._held(parent, name)
             if is_small:
                 raise self.torn(parent)
             return None
@@ -185,6 +191,9 @@ class Tree:
         names[name] = found
         self._count_names(1)
         return found
+
+    def _held(self, parent: Node, name: bytes) -> Dentry | None:
+        return parent.names.get(name) if parent.names is not None else None
 
     def is_small(self, parent: Node) -> bool:
         """Whether a directory is held whole, unless damage hides some of its names."""
