@@ -533,6 +533,10 @@ MEASURED: Final = (
     Measured("everyday", "scripts/bench everyday", "A source tree"),
     Measured("search", "scripts/bench search", "Searching through the mount"),
     Measured("search_peers", "scripts/bench search-peers", "Vector databases, asked the same"),
+    Measured("freshness", "scripts/bench freshness", "From closing a file to finding it"),
+    Measured(
+        "indexing_scale", "scripts/bench indexing-scale", "Many files, indexed beside others' work"
+    ),
     Measured("embedding", "scripts/bench embedding", "Vectors of text"),
     Measured("extraction", "scripts/bench extraction", "Text of files"),
     Measured("contents", "python -m benchmarks.contents", "Contents, without the kernel"),
