@@ -92,7 +92,7 @@ def test_who_mounts_may_name_a_command(tmp_path: Path) -> None:
 
 
 def test_settings_come_from_the_options_alone() -> None:
-    """Embedders are opened in three places, and each gets the option, passed on by its daemon."""
+    """Embedders are opened in four places, each with the option of its command or passed on by its daemon."""
     opening = re.compile(
         r"\b(open_embedder|QueryEmbedder|check_setting|known_identity)\((?!self, )"
     )
@@ -103,6 +103,7 @@ def test_settings_come_from_the_options_alone() -> None:
         if opening.search(line) and not line.startswith(("def ", "class "))
     }
     assert places == {
+        "cli/at_rest.py": "questions = QueryEmbedder(volume.config.embedder)",
         "runtime/daemon.py": (
             "self.questions = QueryEmbedder(config.embedder) if config.index else None"
         ),

@@ -38,6 +38,7 @@ class ResultListing(Listing):
         self._make = make
         self._unused = unused
         self._results: ResultSet | None = None
+        self._told: list[Inode] = []  # by the last page; the kernel takes what it takes behind it
 
     def after(self, cookie: int) -> Any:
         """Return an iterator over (name, node, cookie of the next), or when it will be there.
@@ -61,6 +62,7 @@ class ResultListing(Listing):
         return self._results
 
     def _after(self, results: ResultSet, cookie: int) -> Iterator[tuple[bytes, VirtualNode, int]]:
+        self._let_go()
         if cookie == 0:
             yield from super().after(0)
         for rank in range(max(cookie, 1), len(results.shown) + 1):
@@ -68,12 +70,17 @@ class ResultListing(Listing):
                 node = self._make(results, rank)
             except NotFound:
                 continue  # the file has gone meanwhile
-            try:
-                yield results.shown[rank - 1].name, self.tree.fresh(node), rank + 1
-            finally:
-                self._unused(node.ino)
+            self._told.append(node.ino)
+            yield results.shown[rank - 1].name, self.tree.fresh(node), rank + 1
+
+    def _let_go(self) -> None:
+        """Let nodes go that the kernel has not taken."""
+        for ino in self._told:
+            self._unused(ino)
+        self._told.clear()
 
     def close(self) -> None:
         """Freeze the set no longer."""
+        self._let_go()
         if self._results is not None:
             self._asking.unpin(self._question, self._results)
