@@ -364,6 +364,12 @@ def test_texts_are_embedded_anew_by_another_model_on_request(tmp_path: Path) -> 
         roses = volume.path / "garden/roses.txt"
         os.setxattr(roses, "user.vexfs.vector.text", os.getxattr(roses, "user.vexfs.vector.text"))
         volume.stop()
+        other.start()
+        refused = reindexed(other.path)
+        assert refused.returncode == 1
+        assert "1 files have vectors in space text that users have set" in refused.stderr
+        assert space_of_texts(other.path) == ("first", 3)
+        other.stop()
         refused = reindexed("--store", other.store)
         assert refused.returncode == 1
         assert "users have set" in refused.stderr

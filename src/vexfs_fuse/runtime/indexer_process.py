@@ -132,21 +132,21 @@ def _index(channel: socket.socket, order: Order) -> None:
 
 def _run(desk: RemoteDesk, indexer: Indexer, extractor: Extractor, disk: LocalDisk) -> None:
     reported_s = -REPORT_S
-    spared_bytes = 2 * headroom_bytes(
-        disk
-    )  # the last of the disk is for those who write to the volume
+    spared_bytes = 2 * headroom_bytes(disk)  # the last of a disk is for who writes to the volume
     while True:
         is_full = disk.free_bytes() < spared_bytes
         worked = not is_full and indexer.step()
         now_s = time.monotonic()
         if not worked or now_s - reported_s >= REPORT_S:
+            report = indexer.report()
             told = {"rss_bytes": _rss_bytes(), "sandbox": extractor.confinement, "is_full": is_full}
-            desk.ask("report", indexer.report()._asdict() | told)
+            desk.ask("report", report._asdict() | told)
             reported_s = now_s
         if is_full:
             time.sleep(ROOM_S)
         elif not worked:
-            desk.ask("wait", min(indexer.wait_s(), WAIT_S_MAX), desk.durable)
+            # For news since what was followed: the answer to the report may have told of some.
+            desk.ask("wait", min(indexer.wait_s(), WAIT_S_MAX), report.position)
 
 
 def _embedder(setting: str) -> tuple[Embedder | None, str]:
