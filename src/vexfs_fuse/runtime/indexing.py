@@ -243,9 +243,15 @@ class IndexerHost:
         return Answer(volume.durable_lsn, volume.logged_lsn, list(hints), result, failure)
 
     async def _wait(self, seconds: float, durable: int) -> None:
-        """Wait until there is something new, or so long."""
+        """Wait until there is something new, the process has ended, or so long."""
         until = trio.current_time() + seconds
-        while not self._hints and self._volume.durable_lsn <= durable:
+        process = self._process
+        while (
+            not self._hints
+            and self._volume.durable_lsn <= durable
+            and process is not None
+            and process.returncode is None
+        ):
             rest = until - trio.current_time()
             if rest <= 0:
                 return
