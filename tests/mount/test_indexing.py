@@ -18,9 +18,11 @@ import pytest
 from tests.support import embedding_command
 from tests.support.mounting import OPTIONS, PROGRAM, SOURCE, MountedVolume
 from tests.support.persons import BOB, acting_as
+from tests.support.searching import eventually
 from tests.support.vectors import paths, told
 from vexfs_fuse.cli.index import wait
 from vexfs_fuse.errors import NotSupported
+from vexfs_fuse.runtime import indexer_process
 
 EMBEDDER: Final = f"command:{sys.executable} {embedding_command.__file__}"
 INDEXED: Final = OPTIONS.replace("index=off", f"index=on,embedder={EMBEDDER}")
@@ -175,6 +177,17 @@ def test_an_indexer_that_was_killed_is_started_again_and_misses_nothing(
     settle(volume.path)
     for number in range(100):
         assert told(volume.path / f"{number}.txt", "origin", "text") == "auto"
+
+
+def test_an_indexer_that_was_killed_while_it_waited_is_missed_at_once(
+    volume: MountedVolume,
+) -> None:
+    volume.tolerated = ENDED
+    first = until(volume.path, lambda status: status["state"] == "idle")["pid"]
+    os.kill(first, signal.SIGKILL)
+    assert eventually(
+        lambda: indexing(volume.path)["restarts"] == 1, within_s=indexer_process.WAIT_S_MAX / 2
+    )
 
 
 def test_a_daemon_that_was_killed_goes_on_where_it_was(volume: MountedVolume) -> None:

@@ -42,4 +42,7 @@ def main(manner: str = "well", *details: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except BrokenPipeError:  # whoever asked has ended
+        os._exit(0)

@@ -148,7 +148,7 @@ class MountedVolume:
         loud = [line for line in text.splitlines() if _LOUD.search(line)]
         if self.tolerated is not None:
             loud = [line for line in loud if not self.tolerated.search(line)]
-        assert not loud, "the daemon warned:\n" + "\n".join(loud)
+        assert not loud, f"the daemon warned of {loud}:\n{text}"
 
     def forgive(self) -> None:
         """What the log says so far is not held against the daemon."""
