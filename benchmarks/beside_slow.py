@@ -49,11 +49,7 @@ def main() -> None:
             _make_cold_file(mounted.directory / "cold")
             found = _measure(mounted, rounds)
     results = report.document("beside_slow", described, meter.end(), {"fast": FAST})
-    results["results"] = found
-    report.write_json(arguments.json, results)
-    print(report.heading(results))
-    print()
-    print(readable(found))
+    report.tell(results, found, readable(found), arguments.json)
 
 
 def _make_cold_file(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Real vectors with real questions and their exact answers, as they lie in a folder."""
 
+import argparse
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +26,12 @@ class Collection(NamedTuple):
         """Return the positions of each query's nearest among those allowed, by an exact scan."""
         scores = queries @ self.unit[allowed].T
         return allowed[np.argsort(-scores, axis=1, kind="stable")[:, :count]]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Let the command line say which collection."""
+    parser.add_argument("--data", type=Path, default=DATA, help="where the collections lie")
+    parser.add_argument("--collection", default="wordnet50k", help="which of them")
 
 
 def load(folder: Path) -> Collection:

@@ -93,11 +93,7 @@ def main() -> None:
         bench = Bench(Path(work))
         found = {**_hits(bench, rounds), **_fresh(bench, rounds), **_cold(bench, rounds)}
     results = report.document("contents", described, meter.end(), {"rounds": rounds})
-    results["results"] = found
-    report.write_json(arguments.json, results)
-    print(report.heading(results))
-    print()
-    print(readable(found))
+    report.tell(results, found, readable(found), arguments.json)
 
 
 def _cost(call: Callable[[], int], rounds: int) -> list[float]:

@@ -48,11 +48,7 @@ def main() -> None:
     found = _measure(pages, questions, arguments.wheel)
     settings = {"pages": pages, "page_words": PAGE_WORDS, "questions": questions}
     results = report.document("embedding", described, meter.end(), settings)
-    results["results"] = found
-    report.write_json(arguments.json, results)
-    print(report.heading(results))
-    print()
-    print(readable(found))
+    report.tell(results, found, readable(found), arguments.json)
 
 
 def _measure(pages: int, questions: int, wheel: Path | None) -> dict[str, Any]:

@@ -50,11 +50,8 @@ def main() -> None:
     }
     settings = {"notes": notes, "books": books, "note": NOTE_BYTES, "book": BOOK_BYTES}
     results = report.document("extraction", described, meter.end(), settings)
-    results["results"] = {"formats": found, "start": _start(), "passages": _passages()}
-    report.write_json(arguments.json, results)
-    print(report.heading(results))
-    print()
-    print(readable(results["results"]))
+    whole = {"formats": found, "start": _start(), "passages": _passages()}
+    report.tell(results, whole, readable(whole), arguments.json)
 
 
 def _lines(size_bytes: int) -> list[str]:

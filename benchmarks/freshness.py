@@ -44,12 +44,7 @@ def main() -> None:
             }
     settings = {"notes": notes, "options": arguments.options}
     results = report.document("freshness", described, meter.end(), settings)
-    results["results"] = found
-    report.write_json(arguments.json, results)
-    progress("")
-    print(report.heading(results))
-    print()
-    print(readable(found))
+    report.tell(results, found, readable(found), arguments.json)
 
 
 def note(root: Path, number: int, title: str, is_found: Callable[[Path, str], bool]) -> float:

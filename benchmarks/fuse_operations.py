@@ -87,11 +87,8 @@ def main() -> None:
             comparisons += _measure(arguments, rows, clients, Path(work))
     settings = {"quick": arguments.quick, "placement": arguments.placement}
     results = report.document("fuse_operations", described, meter.end(), settings)
-    results["results"] = [comparison.as_json() for comparison in comparisons]
-    report.write_json(arguments.json, results)
-    print(report.heading(results))
-    print()
-    print(readable(results["results"]))
+    found = [comparison.as_json() for comparison in comparisons]
+    report.tell(results, found, readable(found), arguments.json)
 
 
 def _arguments() -> argparse.Namespace:

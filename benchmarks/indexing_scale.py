@@ -45,12 +45,7 @@ def main() -> None:
             found |= indexed(mounted.directory, texts)
     settings = {"files": files, "options": arguments.options, "texts": str(arguments.texts or "")}
     results = report.document("indexing_scale", described, meter.end(), settings)
-    results["results"] = found
-    report.write_json(arguments.json, results)
-    progress("")
-    print(report.heading(results))
-    print()
-    print(readable(found))
+    report.tell(results, found, readable(found), arguments.json)
 
 
 def texts_of(path: Path | None, count: int) -> list[str]:

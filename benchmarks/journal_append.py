@@ -48,11 +48,12 @@ def main() -> None:
     results = report.document(
         "journal_append", described, meter.end(), {"records": records, "batch": BATCH_RECORDS}
     )
-    results["results"] = {"records_per_second": found, "share_of_create": share}
-    report.write_json(arguments.json, results)
-    print(report.heading(results))
-    print()
-    print(readable(found, share))
+    report.tell(
+        results,
+        {"records_per_second": found, "share_of_create": share},
+        readable(found, share),
+        arguments.json,
+    )
 
 
 def _rates(

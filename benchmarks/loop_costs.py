@@ -85,11 +85,9 @@ def main() -> None:
         trips = trio.run(_trips, rounds)
         held = _held(Path(work), max(5, rounds // 50))
     results = report.document("loop_costs", described, meter.end(), {"rounds": rounds})
-    results["results"] = {"trips_us": trips, "held_us": held}
-    report.write_json(arguments.json, results)
-    print(report.heading(results))
-    print()
-    print(readable(trips, held))
+    report.tell(
+        results, {"trips_us": trips, "held_us": held}, readable(trips, held), arguments.json
+    )
 
 
 async def _trips(rounds: int) -> Found:

@@ -46,11 +46,7 @@ def main() -> None:
     found = _measure(rounds)
     settings = {"rounds": rounds, "held": {str(size): _held(size) for size in SIZES}}
     results = report.document("pool", described, meter.end(), settings)
-    results["results"] = {"nanoseconds": found}
-    report.write_json(arguments.json, results)
-    print(report.heading(results))
-    print()
-    print(readable(found))
+    report.tell(results, {"nanoseconds": found}, readable(found), arguments.json)
 
 
 def _measure(rounds: int) -> dict[str, dict[str, list[float]]]:

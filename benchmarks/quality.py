@@ -67,12 +67,7 @@ def main() -> None:
         }
     settings = {"k": K, "quick": arguments.quick, "options": arguments.options}
     results = report.document("quality", described, meter.end(), settings)
-    results["results"] = found
-    report.write_json(arguments.json, results)
-    progress("")
-    print(report.heading(results))
-    print()
-    print(readable(found))
+    report.tell(results, found, readable(found), arguments.json)
 
 
 def arguments_of(description: str | None) -> argparse.Namespace:

@@ -105,13 +105,9 @@ def main() -> None:
                 found[title][name] = quality(prepared, choice)
             prepared.connection.close()
     results = report.document("ranking_choices", described, meter.end(), {})
-    results["results"] = found
-    report.write_json(arguments.json, results)
-    progress("")
-    print(report.heading(results))
-    print()
     rows = [[title, *(f"{value:.3f}" for value in by.values())] for title, by in found.items()]
-    print(report.table(["nDCG@10", *arguments.collections], rows))
+    text = report.table(["nDCG@10", *arguments.collections], rows)
+    report.tell(results, found, text, arguments.json)
 
 
 def prepare(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.commandline import progress
 from benchmarks.machine import Business
 
 
@@ -15,17 +16,34 @@ def document(
     """Return the frame that every result file has; results are added by the caller."""
     return {
         "benchmark": benchmark,
-        "command": " ".join(["python", "-m", f"benchmarks.{benchmark}", *sys.argv[1:]]),
+        "command": " ".join(
+            ["python", "-m", f"benchmarks.{benchmark}", *map(_shown, sys.argv[1:])]
+        ),
         "machine": machine,
         "business": business.as_json(),
         "settings": settings,
     }
 
 
+def tell(results: dict[str, Any], found: Any, text: str, path: Path | None) -> None:
+    """Add what was found; write all of it if a file is wanted, and print the heading and the text."""
+    results["results"] = found
+    write_json(path, results)
+    progress("")
+    print(heading(results))
+    print()
+    print(text)
+
+
 def write_json(path: Path | None, results: dict[str, Any]) -> None:
     """Write the results, if a file is wanted."""
     if path is not None:
         path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def _shown(argument: str) -> str:
+    """Leave out where on this machine something lies."""
+    return Path(argument).name if argument.startswith("/") else argument
 
 
 def heading(results: dict[str, Any]) -> str:

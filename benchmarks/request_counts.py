@@ -310,17 +310,14 @@ def main() -> None:
             with systems.named(name, arguments).mounted(Path(work)) as mounted:
                 counts[name] = count(mounted.directory)
     results = report.document("request_counts", described, meter.end(), {"repeats": REPEATS})
-    results["results"] = {
+    found = {
         case.title: {
             "least": case.expected(),
             **{name: counts[name][case.title] for name in counts},
         }
         for case in CASES
     }
-    report.write_json(arguments.json, results)
-    print(report.heading(results))
-    print()
-    print(readable(results["results"], list(counts)))
+    report.tell(results, found, readable(found, list(counts)), arguments.json)
 
 
 def _arguments() -> argparse.Namespace:

@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from benchmarks import report, systems
-from benchmarks.collection import DATA, Collection, load, part_of
+from benchmarks.collection import Collection, add_options, load, part_of
 from benchmarks.commandline import OPTIONS, end_on_sigterm, parser, progress
 from benchmarks.harness import run_load
 from benchmarks.machine import BusinessMeter, machine
@@ -81,19 +81,13 @@ def main() -> None:
             found = _measured(Bench(mounted, real))
     settings = {"k": K, "collection": arguments.collection, "options": arguments.options}
     results = report.document("search", described, meter.end(), settings)
-    results["results"] = found
-    report.write_json(arguments.json, results)
-    progress("")
-    print(report.heading(results))
-    print()
-    print(readable(found))
+    report.tell(results, found, readable(found), arguments.json)
 
 
 def _arguments() -> argparse.Namespace:
     options = parser(__doc__, quick="10,000 vectors and 200 questions")
     options.set_defaults(options=f"{OPTIONS},index=off")
-    options.add_argument("--data", type=Path, default=DATA, help="where the collections lie")
-    options.add_argument("--collection", default="wordnet50k", help="which of them")
+    add_options(options)
     return options.parse_args()
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks import report, search, systems
 from benchmarks.clients.peer_search import PEERS, RECALL_MIN, K
-from benchmarks.collection import DATA, Collection, load, part_of
+from benchmarks.collection import Collection, add_options, load, part_of
 from benchmarks.commandline import OPTIONS, end_on_sigterm, parser, progress
 from benchmarks.machine import BusinessMeter, machine
 
@@ -58,20 +58,14 @@ def main() -> None:
             found[name] = _peer(name, arguments.peers, collection, work)
     settings = {"k": K, "collection": arguments.collection, "recall_min": RECALL_MIN}
     results = report.document("search_peers", described, meter.end(), settings)
-    results["results"] = found
-    report.write_json(arguments.json, results)
-    progress("")
-    print(report.heading(results))
-    print()
-    print(readable(found))
+    report.tell(results, found, readable(found), arguments.json)
 
 
 def _arguments() -> argparse.Namespace:
     options = parser(__doc__, quick="10,000 vectors and 200 questions")
     options.set_defaults(options=f"{OPTIONS},index=off")
     options.add_argument("--peers", default=sys.executable, help="the interpreter that has them")
-    options.add_argument("--data", type=Path, default=DATA, help="where the collections lie")
-    options.add_argument("--collection", default="wordnet50k", help="which of them")
+    add_options(options)
     return options.parse_args()
 
 

@@ -128,11 +128,7 @@ def main() -> None:
         bench.state.close()
     progress("")
     results = report.document("state_commit", described, meter.end(), {"names": names})
-    results["results"] = found
-    report.write_json(arguments.json, results)
-    print(report.heading(results))
-    print()
-    print(readable(found))
+    report.tell(results, found, readable(found), arguments.json)
 
 
 def _fill(bench: Bench, names: int) -> None:

@@ -147,11 +147,7 @@ def main() -> None:
             found = _measured(mounted, vectors, arguments.patience, is_rebuilt=arguments.rebuild)
     settings = {"vectors": count, "k": K, "noise": NOISE, "options": arguments.options}
     results = report.document("vectors_scale", described, meter.end(), settings)
-    results["results"] = found
-    report.write_json(arguments.json, results)
-    progress("")
-    print(report.heading(results))
-    print(f"\n{readable(found)}")
+    report.tell(results, found, readable(found), arguments.json)
 
 
 def _measured(
