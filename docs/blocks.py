@@ -25,7 +25,7 @@ from vexfs_fuse.storage import frames, rows, schema
 from vexfs_fuse.storage.disk import LocalDisk
 from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.journal import Journal
-from vexfs_fuse.storage.records import record_packer
+from vexfs_fuse.storage.records import pack_record
 from vexfs_fuse.storage.segments import Segments
 from vexfs_fuse.storage.state import State
 from vexfs_fuse.text import schema as text_schema
@@ -116,7 +116,8 @@ def packages() -> str:
 
 def _outsiders(name: str) -> str:
     ours = re.compile(
-        r"^(?:from|import) (trio|pyfuse3|numpy|msgpack|xxhash|hnswlib|sqlite3)\b", re.MULTILINE
+        r"^(?:from|import) (trio|pyfuse3|numpy|msgpack|msgspec|xxhash|hnswlib|sqlite3)\b",
+        re.MULTILINE,
     )
     place = SOURCE / name
     files = place.rglob("*.py") if place.is_dir() else [place.with_suffix(".py")]
@@ -244,11 +245,10 @@ def record_sizes() -> str:
             changes.PassagesSet(1, 2**63, [bytes(4 * 384)] * 10),
         ),
     ]
-    pack = record_packer()
     lines = []
     for title, change in listed:
         kind = type(change).__name__
-        record = pack((LSN, TIME_NS, kind, INODE, ACTOR, body(change), 2**32 - 1))
+        record = pack_record((LSN, TIME_NS, kind, INODE, ACTOR, body(change), 2**32 - 1))
         lines.append([title, f"`{kind}`", f"{len(record) + _crc_slack(record):,}"])
     return _table(["what happens", "kind", "bytes at most"], lines)
 
@@ -379,7 +379,6 @@ def whole_sizes() -> str:
         "a file of 100,000 bytes": 100_000,
         "a file of 64 MiB, written in order": 64 * MIB,
     }
-    pack = record_packer()
     lines = []
     for title, size in examples.items():
         if size <= 4 * KIB:
@@ -390,7 +389,9 @@ def whole_sizes() -> str:
                 _frame_extent(min(MIB, size - start), start) for start in range(0, size, MIB)
             ]
             in_segments = _in_segments([extent.length for extent in extents])
-        record = pack((LSN, TIME_NS, "ExtentWritten", INODE, ACTOR, body(_written(*extents)), 0))
+        record = pack_record(
+            (LSN, TIME_NS, "ExtentWritten", INODE, ACTOR, body(_written(*extents)), 0)
+        )
         lines.append([title, len(extents), f"{in_segments:,}", f"{len(record):,}"])
     return _table(["contents", "extents", "bytes in segments", "bytes of journal"], lines)
 

@@ -11,7 +11,7 @@ from tests.support.journals import append, commit, lsns, settle, told
 from vexfs_fuse.errors import StoreDamaged
 from vexfs_fuse.storage.journal import Journal
 from vexfs_fuse.storage.journal_files import file_name
-from vexfs_fuse.storage.records import SYNCED, Entry, record_packer
+from vexfs_fuse.storage.records import SYNCED, Entry, pack_record
 from vexfs_fuse.units import Inode, Lsn
 
 sizes = st.integers(0, 40) | st.integers(400, 1500)
@@ -115,7 +115,7 @@ def test_flipped_bit_in_what_was_durable_is_damage(
 
 
 def synced_mark(lsn: int, salt: bytes = bytes(8)) -> bytes:
-    return record_packer()((lsn, lsn * 1000, SYNCED, 0, (0, 0, 0), {"salt": salt}, 0))
+    return pack_record((lsn, lsn * 1000, SYNCED, 0, (0, 0, 0), {"salt": salt}, 0))
 
 
 def told_or_damaged(disk: SimulatedDisk) -> list[Entry] | None:

@@ -10,8 +10,8 @@ from vexfs_fuse.storage.records import (
     Fields,
     RecordReader,
     last_synced,
+    pack_record,
     record_at,
-    record_packer,
 )
 from vexfs_fuse.units import KIB, Lsn
 
@@ -21,8 +21,7 @@ READ_BYTES = 256 * KIB
 
 
 def packed(*fields: Fields) -> bytes:
-    pack = record_packer()
-    return b"".join(pack(f) for f in fields)
+    return b"".join(map(pack_record, fields))
 
 
 def made(lsn: int, size: int = 10) -> Fields:

@@ -415,11 +415,12 @@ def test_a_damaged_mark_costs_nothing(store: Store) -> None:
 
 def test_a_mark_planted_in_a_file_is_not_where_reading_goes_on(store: Store) -> None:
     """The contents of a small file hold records that a user made up, behind a mark with another salt."""
-    from vexfs_fuse.storage.records import SYNCED, record_packer
+    from vexfs_fuse.storage.records import SYNCED, pack_record
 
-    pack = record_packer()
-    planted = pack((10_000, 0, SYNCED, 0, (0, 0, 0), {"salt": b"guessed!"}, 0))
-    planted += pack((10_001, 0, "Unlinked", 2, (0, 0, 0), {"parent": 1, "name": b"first-0"}, 0))
+    planted = pack_record((10_000, 0, SYNCED, 0, (0, 0, 0), {"salt": b"guessed!"}, 0))
+    planted += pack_record(
+        (10_001, 0, "Unlinked", 2, (0, 0, 0), {"parent": 1, "name": b"first-0"}, 0)
+    )
     there = Opened(store.config)
     ino = there.write(ROOT, b"planted", planted)
     there.volume.files.flush(there.volume.tree.node(ino), inline_allowed=True)

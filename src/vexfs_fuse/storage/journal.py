@@ -12,7 +12,7 @@ from contextlib import closing
 from functools import partial
 from itertools import pairwise
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from vexfs_fuse.errors import NoSpace, StoreDamaged, VexfsError
 from vexfs_fuse.storage.disk import Disk, File
@@ -32,10 +32,11 @@ from vexfs_fuse.storage.records import (
     RECORD_BYTES_MAX,
     SYNCED,
     SYNCED_BYTES_MAX,
+    Body,
     Entry,
     Fields,
     RecordReader,
-    record_packer,
+    pack_record,
 )
 from vexfs_fuse.units import KIB, MIB, NS_PER_S, Inode, Lsn
 
@@ -89,7 +90,6 @@ class Journal:
         "_first",
         "_headroom_bytes",
         "_lsn",
-        "_pack",
         "_reserved",
         "_room",
         "_salt",
@@ -109,7 +109,6 @@ class Journal:
         self._salt = tail.salt
         self._file_bytes_max = file_bytes_max
         self._headroom_bytes = headroom_bytes
-        self._pack = record_packer()
         self._files = tail.files  # durable ones, ascending
         self._file = tail.file  # the last one, where the next batch goes
         self._first = self._lsn = self._durable = tail.lsn
@@ -194,7 +193,7 @@ class Journal:
         kind: str,
         inode: Inode,
         actor: tuple[int, int, int],
-        body: dict[str, Any],
+        body: Body,
         time_ns: int,
     ) -> Lsn:
         """Take a record into the buffer; return its number.
@@ -204,7 +203,7 @@ class Journal:
         for a record over `RECORD_BYTES_MAX`.
         """
         lsn = self._lsn + 1
-        record = self._pack((lsn, time_ns, kind, inode, actor, body, 0))
+        record = pack_record((lsn, time_ns, kind, inode, actor, body, 0))
         size = len(record)
         if size > RECORD_BYTES_MAX:
             raise ValueError(f"a {kind} record of {size} bytes")
@@ -238,13 +237,15 @@ class Journal:
             return None
         begun = self._begin_next() if self._sealed >= self._file_bytes_max else None
         mark = (self._lsn, self._time_ns, SYNCED, 0, _NOBODY, {"salt": self._salt}, 0)
+        packed = pack_record(mark)
+        self._end += len(packed)
         batch = JournalBatch(
-            self._lsn, self._file, self._sealed, self._buffer, self._pack(mark), begun
+            self._lsn, self._file, self._sealed, self._end, self._buffer, packed, begun
         )
         batch.zeros = self._zeros_behind(batch)
         self._buffer = []
         self._batch = batch
-        self._sealed = self._end = batch.end
+        self._sealed = self._end
         return batch
 
     def _zeros_behind(self, batch: JournalBatch) -> int:
@@ -405,10 +406,10 @@ class Journal:
         """Turn to the next file; None where that fails, and this one must grow."""
         number = self._files[-1].number + 1
         first_lsn = Lsn(self._durable + 1)
-        records = [self._pack(_header(self._volume, self._salt, first_lsn, self._time_ns))]
+        records = [pack_record(_header(self._volume, self._salt, first_lsn, self._time_ns))]
         records += self._buffer
-        reserved = sum(map(len, records)) + RESERVE_BYTES
-        file = _create_reserved(self._disk, file_name(number), reserved)
+        size = len(records[0]) + self._end - self._sealed
+        file = _create_reserved(self._disk, file_name(number), size + RESERVE_BYTES)
         if file is None:
             return None
         journal_file = JournalFile(number, first_lsn, self._time_ns)
@@ -416,7 +417,8 @@ class Journal:
         self._file = file
         self._buffer = records
         self._sealed = self._zeroed = 0
-        self._set_reserved(reserved)
+        self._end = size
+        self._set_reserved(size + RESERVE_BYTES)
         return begun
 
 
@@ -456,7 +458,7 @@ def begin(
     first_lsn: Lsn = Lsn(1),  # noqa: B008 - a number
 ) -> Tail:
     """Create the first file of a journal; one that goes on after a repair has other numbers."""
-    header = record_packer()(_header(volume, salt, first_lsn, time_ns))
+    header = pack_record(_header(volume, salt, first_lsn, time_ns))
     file = disk.create(file_name(number))
     file.pwritev([header], 0)
     file.datasync()

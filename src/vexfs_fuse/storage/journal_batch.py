@@ -31,15 +31,11 @@ class JournalBatch:
     lsn: Lsn  # of the last record
     file: File
     position: int
+    end: int  # where the next batch goes
     records: list[bytes]
     mark: bytes
     begun: Begun | None
     zeros: int = 0  # bytes to write behind it, so that the next batches overwrite something
-
-    @property
-    def end(self) -> int:
-        """Where the next batch goes."""
-        return self.position + sum(map(len, self.records)) + len(self.mark)
 
     def write(self) -> None:
         """Write and sync: on return the records survive a power cut.

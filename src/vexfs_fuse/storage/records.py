@@ -5,11 +5,13 @@ shortest, `crc` the CRC-32 (zlib's) over the array's bytes before it.  There is 
 record: the stream can be read by any msgpack library.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, TypeAlias
 from zlib import crc32
 
 import msgpack
+from msgspec import Struct
+from msgspec.msgpack import Encoder
 
 from vexfs_fuse.storage.disk import File
 from vexfs_fuse.units import KIB, MIB, Inode, Lsn
@@ -49,24 +51,21 @@ class Entry(NamedTuple):
     body: dict[str, Any]
 
 
-Fields: TypeAlias = tuple[int, int, str, int, tuple[int, int, int], dict[str, Any], int]
+Body: TypeAlias = dict[str, Any] | Struct
+"""What is packed as a map with str keys."""
+
+Fields: TypeAlias = tuple[int, int, str, int, tuple[int, int, int], Body, int]
 """A record's fields, with 0 in the place of the crc."""
 
 
-def record_packer() -> Callable[[Fields], bytes]:
-    """Return a function from fields to a record's bytes; 0.6 us for a typical one.
+_encode: Final = Encoder().encode  # the same bytes as msgpack's Packer, in a third of the time
 
-    It belongs to one thread: a packer has a buffer.
-    """
-    pack = msgpack.Packer(use_bin_type=True).pack
 
-    def pack_record(fields: Fields) -> bytes:
-        # The 0 packs to one byte, in whose place the crc goes; packing that is faster than struct.
-        data: bytes = pack(fields)[:-1]
-        packed_crc: bytes = pack(crc32(data))
-        return data + packed_crc
-
-    return pack_record
+def pack_record(fields: Fields) -> bytes:
+    """Return a record's bytes; 0.5 us for a typical one."""
+    # The 0 packs to one byte, in whose place the crc goes; packing that is faster than struct.
+    data = _encode(fields)[:-1]
+    return data + _encode(crc32(data))
 
 
 class RecordReader:

@@ -4,8 +4,10 @@ Times are those of the journal record.  A record is immutable: a NamedTuple, bec
 0.4 us against 1.3 us for a frozen dataclass (`docs/decisions/records-are-named-tuples.md`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final, NamedTuple
+
+from msgspec import Struct, defstruct
 
 from vexfs_fuse.units import Inode
 
@@ -310,19 +312,13 @@ class Kinds:
     }
 
 
-def _made_by_literal(kind: Any) -> Callable[..., dict[str, Any]]:
-    """Return a function from a kind's fields to its body.
-
-    A literal over local variables takes 0.4 us for eight fields, `dict(zip(...))` 0.9.
-    """
-    items = ", ".join(f"{name!r}: {name}" for name in kind._fields)
-    made: Callable[..., dict[str, Any]] = eval(f"lambda {', '.join(kind._fields)}: {{{items}}}")
-    return made
+# A structure of eight fields is made in 0.1 us, a dict in 0.4, and is packed faster.
+_BODIES: Final = {
+    kind: defstruct(name, kind._fields, gc=False)  # type: ignore[attr-defined]  # a NamedTuple
+    for name, kind in Kinds.BY_NAME.items()
+}
 
 
-_BODIES: Final = {kind: _made_by_literal(kind) for kind in Kinds.BY_NAME.values()}
-
-
-def body(change: Change) -> dict[str, Any]:
-    """Return the journal body of a change."""
+def body(change: Change) -> Struct:
+    """Return the journal body of a change: it is packed as a map of the change's fields."""
     return _BODIES[change.__class__](*change)
