@@ -3,12 +3,15 @@
 import errno
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
 
 from tests.support.memory_vfs import MemoryVfs
+from vexfs_fuse.errors import StoreFailed
 from vexfs_fuse.fuse import caller
 from vexfs_fuse.fuse import protocol as wire
 from vexfs_fuse.fuse.affinity import Follower
@@ -24,10 +27,22 @@ IOCTL = 39
 
 
 class Never:
-    """Settles nothing by itself."""
+    """Settles nothing by itself; what is durable is told by `durable_lsn` and `failure`."""
+
+    def __init__(self) -> None:
+        self.durable_lsn = Lsn(1)
+        self.failure: Exception | None = None
+        self.waiting: list[Callable[[], None]] = []
 
     def at_once(self, answer: Any) -> Any:
-        return answer.value if type(answer) is Durable else answer
+        if type(answer) is not Durable:
+            return answer
+        if self.failure is not None:
+            raise self.failure
+        return answer.value if answer.lsn <= self.durable_lsn else answer
+
+    def when_durable(self, answer: Durable[Any], wake: Callable[[], None]) -> None:
+        self.waiting.append(wake)
 
     async def settle(self, answer: Any) -> Any:
         raise NotImplementedError
@@ -48,8 +63,9 @@ class Kernel:
 
     def __init__(self, vfs: Any) -> None:
         self.recorder = Recorder()
+        self.settler = Never()
         self.direct = Direct(
-            vfs, Never(), self.recorder, Follower(), attr_timeout_s=1.5, entry_timeout_s=60.0
+            vfs, self.settler, self.recorder, Follower(), attr_timeout_s=1.5, entry_timeout_s=60.0
         )
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._reading, False)
@@ -62,6 +78,10 @@ class Kernel:
         header = struct.pack("=IIQQIIIHH", size, opcode, UNIQUE, ino, *IDS, 0, 0)
         self.direct.buffers[0][:size] = header + body
         self._answer(size)
+        return self.said()
+
+    def said(self) -> tuple[int, bytes] | None:
+        """Return the errno and the rest of the next answer, None while there is none."""
         try:
             answer = os.read(self._reading, 1 << 16)
         except BlockingIOError:
@@ -163,6 +183,43 @@ def test_what_is_durable_at_once_is_answered_at_once(kernel: Kernel, vfs: Memory
     vfs.unlink = lambda *_: Durable(Lsn(1), None)  # type: ignore[method-assign, assignment]
     assert kernel.ask(wire.UNLINK, 1, b"name\0") == (0, b"")
     assert kernel.recorder.events["suspended"] == 1
+
+
+def test_what_becomes_durable_is_answered_without_a_task(kernel: Kernel, vfs: MemoryVfs) -> None:
+    vfs.unlink = lambda *_: Durable(Lsn(2), None)  # type: ignore[method-assign, assignment]
+    assert kernel.ask(wire.UNLINK, 1, b"name\0") is None
+    kernel.settler.durable_lsn = Lsn(2)
+    kernel.settler.waiting[0]()
+    assert (kernel.said(), kernel.later.given) == ((0, b""), [])
+
+
+def test_what_never_becomes_durable_is_an_error(kernel: Kernel, vfs: MemoryVfs) -> None:
+    vfs.unlink = lambda *_: Durable(Lsn(2), None)  # type: ignore[method-assign, assignment]
+    kernel.ask(wire.UNLINK, 1, b"name\0")
+    kernel.settler.failure = StoreFailed("a sync failed")
+    kernel.settler.waiting[0]()
+    assert kernel.said() == (errno.EIO, b"")
+
+
+def test_nothing_is_sent_after_the_end(kernel: Kernel, vfs: MemoryVfs) -> None:
+    vfs.unlink = lambda *_: Durable(Lsn(2), None)  # type: ignore[method-assign, assignment]
+    kernel.ask(wire.UNLINK, 1, b"name\0")
+    kernel.direct.end()
+    kernel.settler.durable_lsn = Lsn(2)
+    kernel.settler.waiting[0]()
+    assert kernel.said() is None
+
+
+async def test_all_is_answered_when_what_waited_is(kernel: Kernel, vfs: MemoryVfs) -> None:
+    vfs.unlink = lambda *_: Durable(Lsn(2), None)  # type: ignore[method-assign, assignment]
+    kernel.ask(wire.UNLINK, 1, b"name\0")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(kernel.direct.all_answered)
+        await wait_all_tasks_blocked()
+        assert kernel.said() is None
+        kernel.settler.durable_lsn = Lsn(2)
+        kernel.settler.waiting[0]()
+    assert kernel.said() == (0, b"")
 
 
 def test_a_write_that_waits_keeps_its_bytes(kernel: Kernel, vfs: MemoryVfs) -> None:

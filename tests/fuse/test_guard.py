@@ -2,7 +2,7 @@
 
 import errno
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyfuse3
@@ -26,6 +26,9 @@ class Instantly:
 
     def at_once(self, answer: Any) -> Any:
         return answer
+
+    def when_durable(self, answer: Durable[Any], wake: Callable[[], None]) -> None:
+        wake()
 
     async def settle(self, answer: Any) -> Any:
         while type(answer) in {Pending, Durable, WaitForSpace}:

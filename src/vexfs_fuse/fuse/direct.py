@@ -98,6 +98,15 @@ class Direct:
 
         return answer
 
+    async def all_answered(self) -> None:
+        """Return when no slow answer is awaited any more."""
+        while self._suspended:
+            await self._room.park()
+
+    def end(self) -> None:
+        """Send nothing more: the device is about to be closed."""
+        self._nursery = None
+
     async def room(self) -> None:
         """Return when one more slow answer may be awaited."""
         while self.is_full:
@@ -181,7 +190,12 @@ class Direct:
         value = self._settler.at_once(value)
         if type(value) not in SLOW:
             return value
-        keeps_buffer = name == "write" and type(value) is not Durable
+        if type(value) is Durable:
+            self._suspended += 1
+            waiting = (name, row, began, request, value, encode, send)
+            self._settler.when_durable(value, partial(self._answer_durable, *waiting))
+            return _LATER
+        keeps_buffer = name == "write"
         if keeps_buffer:
             self._recorder.events["buffer_kept"] += 1
             self._renew_buffer()  # its bytes are still needed
@@ -192,6 +206,32 @@ class Direct:
             self._await, name, row, began, request, value, encode, send, keeps_buffer
         )
         return _LATER
+
+    def _answer_durable(
+        self,
+        name: str,
+        row: list[int],
+        began: int,
+        request: tuple[int, bytes, Requester],
+        value: Durable[Any],
+        encode: Encoder,
+        send: Send,
+    ) -> None:
+        """Answer what has become durable, or never will: no task waits for it."""
+        try:
+            reply = encode(wire.HEADER.unpack_from(request[1])[1], self._settler.at_once(value))
+        except Exception as failure:  # noqa: BLE001
+            reply = self._failed(name, request, failure)
+        self._no_longer_suspended(row, began)
+        if reply is not None and self._nursery is not None:
+            send(reply)
+
+    def _no_longer_suspended(self, row: list[int], began: int) -> None:
+        took = perf_counter_ns() - began
+        row[took.bit_length()] += 1
+        row[TOTAL] += took
+        self._suspended -= 1
+        self._room.unpark()
 
     async def _await(
         self,
@@ -210,12 +250,8 @@ class Direct:
         except Exception as failure:  # noqa: BLE001
             reply = self._failed(name, request, failure)
         finally:
-            took = perf_counter_ns() - began
-            row[took.bit_length()] += 1
-            row[TOTAL] += took
-            self._suspended -= 1
             self._writes_waiting -= keeps_buffer
-            self._room.unpark()
+            self._no_longer_suspended(row, began)
         if reply is not None:
             send(reply)
 

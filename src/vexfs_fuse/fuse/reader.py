@@ -356,8 +356,12 @@ class _Answering:
         """
         async with trio.open_nursery() as nursery:
             if not self._closing:
-                await self._answer_all(fd, self._direct.serve(fd, nursery))
-                self._closing = True
+                try:
+                    await self._answer_all(fd, self._direct.serve(fd, nursery))
+                    self._closing = True
+                    await self._direct.all_answered()
+                finally:
+                    self._direct.end()
         raise trio.ClosedResourceError
 
     async def _answer_all(self, device: int, answer: Callable[[int], None]) -> None:

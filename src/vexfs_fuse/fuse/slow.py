@@ -15,6 +15,10 @@ class Settler(Protocol):
         """Return what `answer` becomes if nobody has to wait for that, else `answer` itself."""
         ...
 
+    def when_durable(self, answer: Durable[Any], wake: Callable[[], None]) -> None:
+        """Have `wake` called on the loop once `at_once` does not return `answer` itself any more."""
+        ...
+
     async def settle(self, answer: Any) -> Any:
         """Return what `answer`, one of `SLOW`, becomes.
 

@@ -1,5 +1,6 @@
 """Turns slow answers into answers: work goes to threads, durability and space to the syncer."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import trio
@@ -32,6 +33,10 @@ class Settling:
         if type(answer) is Durable and self._syncer.sync_here(answer.lsn):
             return answer.value
         return answer
+
+    def when_durable(self, answer: Durable[Any], wake: Callable[[], None]) -> None:
+        """Have `wake` called once `at_once` returns the value of `answer`, or raises."""
+        self._syncer.when_durable(answer.lsn, wake)
 
     async def settle(self, answer: Any) -> Any:
         """Return what a slow answer becomes; a resumption may be slow again.

@@ -6,6 +6,7 @@ Whoever comes while a batch is being written shares the next one.
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from time import perf_counter
 from typing import Any, Final, Protocol, TypeAlias
@@ -36,8 +37,8 @@ _RECENT: Final = 8
 _log = logging.getLogger(__name__)
 
 
-Waiter: TypeAlias = tuple[Lsn, trio.lowlevel.Task]
-"""Who waits for which record to be durable."""
+Waiter: TypeAlias = tuple[Lsn, Callable[[], None]]
+"""Which record is waited for to be durable, and what is called when it is, or never will be."""
 
 
 class Batch(Protocol):
@@ -138,7 +139,7 @@ class Syncer:
             It will never be.
         """
         while not self.sync_here(lsn):
-            waiter = (lsn, trio.lowlevel.current_task())
+            waiter = (lsn, partial(trio.lowlevel.reschedule, trio.lowlevel.current_task()))
 
             def leave(_raise_cancel: Any, waiter: Waiter = waiter) -> trio.lowlevel.Abort:
                 self._waiters.remove(waiter)  # runs in the task that cancels
@@ -146,6 +147,13 @@ class Syncer:
 
             self._waiters.append(waiter)
             await trio.lowlevel.wait_task_rescheduled(leave)
+
+    def when_durable(self, lsn: Lsn, wake: Callable[[], None]) -> None:
+        """Have `wake` called when `sync_here`, which was asked a moment ago, gives another answer.
+
+        A task for each of many who wait would cost as much as a quick sync.
+        """
+        self._waiters.append((lsn, wake))
 
     def sync_here(self, lsn: Lsn) -> bool:
         """Begin what makes the journal durable through `lsn`; return whether it is by now.
@@ -220,7 +228,7 @@ class Syncer:
         self._again = False
         batch = self._volume.seal()
         if batch is None:
-            self._wake()
+            self._wake(self._served())
             return
         self._busy = True
         if inline and self._may_write_here(batch):
@@ -251,19 +259,21 @@ class Syncer:
         if error is not None:
             _log.critical("a batch could not be made durable", exc_info=error)
         self._volume.settle(batch, error)
-        self._wake()
+        served = self._served()
         if self._again or self._waiters:
-            self._begin()
+            self._begin()  # the disk works on while answers are given
+        self._wake(served)
 
-    def _wake(self) -> None:
-        """Wake whose records are durable, everybody when none will be again."""
+    def _served(self) -> list[Waiter]:
+        """Take out whose records are durable, everybody when none will be again."""
         durable = Lsn(2**63) if self._volume.failure is not None else self._volume.durable_lsn
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if waiter[0] <= durable:
-                trio.lowlevel.reschedule(waiter[1])
-            else:
-                self._waiters.append(waiter)
+        waiters = self._waiters
+        self._waiters = [waiter for waiter in waiters if waiter[0] > durable]
+        return [waiter for waiter in waiters if waiter[0] <= durable]
+
+    def _wake(self, waiters: list[Waiter]) -> None:
+        for _, wake in waiters:
+            wake()
         self._room.unpark_all()
 
 
