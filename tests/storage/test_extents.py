@@ -54,8 +54,8 @@ class Model:
         return frame(offset, length, segment=self.segments)
 
     def account(self, changes: Changes) -> None:
-        for offset in changes.removed:
-            del self.rows[offset]
+        for extent in changes.removed:
+            assert self.rows.pop(extent.offset) == extent
         for extent in changes.added:
             assert extent.offset not in self.rows
             self.rows[extent.offset] = extent

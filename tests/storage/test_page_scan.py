@@ -45,7 +45,7 @@ def make(path: Path, rng: random.Random, count: int) -> None:
     commit(state, Lsn(count))
     for number in range(1, count + 1, 3):
         state.put_xattr(Inode(number), b"user.a", None)
-        state.drop_extents(Inode(number))
+        state.put_extents(Inode(number), state.extents(Inode(number)), [])
         state.drop_node(Inode(number))
     commit(state, Lsn(count + 1))
     state.close()

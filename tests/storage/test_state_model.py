@@ -149,7 +149,8 @@ class StateMachine(RuleBasedStateMachine):
     def drop(self, number: int) -> None:
         ino = self.pick(number)
         self.record()
-        gone = self.state.drop_extents(ino)
+        gone = self.state.extents(ino)
+        self.state.put_extents(ino, gone, [])
         assert gone == sorted(self.model.extents.pop(ino, {}).values())
         node = self.load(ino)
         self.state.touch(node)
@@ -222,7 +223,7 @@ class StateMachine(RuleBasedStateMachine):
             Extent(offset, size, Segment(segment), self.lsn, 0, size, b"sums", inline)
             for offset, size in added.items()
         ]
-        self.state.put_extents(ino, gone, new)
+        self.state.put_extents(ino, [held[offset] for offset in gone], new)
         for offset in gone:
             del held[offset]
         held.update({extent.offset: extent for extent in new})

@@ -80,8 +80,8 @@ class StoredFiles:
 
     def book(self, node: Node, changes: Changes, written: list[Extent]) -> None:
         rows = self.rows.setdefault(node.ino, {})
-        for offset in changes.removed:
-            del rows[offset]
+        for extent in changes.removed:
+            assert rows.pop(extent.offset) == extent
         for extent in changes.added:
             assert extent.offset not in rows
             rows[extent.offset] = extent

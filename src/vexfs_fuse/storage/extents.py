@@ -20,7 +20,7 @@ class Changes(NamedTuple):
     `freed` are the pieces that no longer hold anything; `grown` is the change of the bytes held.
     """
 
-    removed: list[int]  # offsets of rows that went away or were cut
+    removed: list[Extent]  # rows that went away or were cut, as they were
     added: list[Extent]
     freed: list[Extent]
     grown: int
@@ -50,7 +50,7 @@ class ExtentMap:
         if len(laid) == 1 and not self._extents:  # a file's first flush: a third of the time below
             self._extents, self._offsets = laid, [laid[0].offset]
             return Changes([], list(laid), [], laid[0].length)
-        removed: list[int] = []
+        removed: list[Extent] = []
         added: dict[int, Extent] = {}
         freed: list[Extent] = []
         grown = 0
@@ -79,7 +79,7 @@ class ExtentMap:
         freed = [
             cut(extent, max(extent.offset, start), min(end_of(extent), end)) for extent in covered
         ]
-        return Changes([extent.offset for extent in covered], kept, freed, -_held(freed))
+        return Changes(covered, kept, freed, -_held(freed))
 
     @property
     def end(self) -> int:
@@ -131,7 +131,7 @@ class ExtentMap:
     def _lay(
         self,
         extent: Extent,
-        removed: list[int],
+        removed: list[Extent],
         added: dict[int, Extent],
         freed: list[Extent],
     ) -> None:
@@ -147,7 +147,7 @@ class ExtentMap:
             freed.append(cut(covered, max(covered.offset, start), min(end_of(covered), end)))
             # A row that an earlier extent of this change added is not stored yet.
             if added.pop(covered.offset, None) is None:
-                removed.append(covered.offset)
+                removed.append(covered)
         added.update((piece.offset, piece) for piece in laid)
         self._replace(first, last, laid)
 

@@ -150,7 +150,6 @@ DELETE_XATTR: Final = "DELETE FROM xattrs WHERE ino = ? AND name = ?"
 DELETE_XATTRS: Final = "DELETE FROM xattrs WHERE ino = ?"
 
 SELECT_EXTENTS: Final = "SELECT * FROM extents WHERE ino = ? ORDER BY offset"
-SELECT_EXTENT: Final = "SELECT * FROM extents WHERE ino = ? AND offset = ?"
 UPSERT_EXTENT: Final = "INSERT OR REPLACE INTO extents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 DELETE_EXTENT: Final = "DELETE FROM extents WHERE ino = ? AND offset = ?"
 

@@ -10,9 +10,9 @@ loop, but for those that say "in a thread".
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from vexfs_fuse import errors
 from vexfs_fuse.storage.commit import Commit
@@ -24,9 +24,6 @@ from vexfs_fuse.storage.state_reads import StateReads
 from vexfs_fuse.units import Inode, Lsn, Segment
 
 __all__ = ["MEMORY", "Commit", "Entry", "State", "Totals"]
-
-POINT_READS_MAX: Final = 8
-"""Up to so many extents are looked up one by one, more by reading all of the file's."""
 
 
 class Totals(NamedTuple):
@@ -181,49 +178,19 @@ class State(StateReads):
 
     # --- extents ----------------------------------------------------------------------------------
 
-    def put_extents(self, ino: Inode, removed: Iterable[int], added: Iterable[Extent]) -> None:
-        """Remove the extents at these offsets, then add others.
-
-        Raises
-        ------
-        CorruptData
-            A removed row is damaged; nothing has changed.
-        """
-        offsets = list(removed)
-        gone = self._extents_at(ino, offsets) if offsets else ()
+    def put_extents(self, ino: Inode, removed: Sequence[Extent], added: Sequence[Extent]) -> None:
+        """Remove extents, as they are here, then add others."""
         overlay = self._overlay
-        changed = overlay.extents.setdefault(ino, {})
-        for extent in gone:
+        changed = overlay.extents.get(ino)
+        if changed is None:
+            changed = overlay.extents[ino] = {}
+        for extent in removed:
             changed[extent.offset] = None
             self._count(extent.segment, -extent.length)
         for extent in added:
             changed[extent.offset] = extent
             self._count(extent.segment, extent.length)
-            overlay.changes += 1
-        overlay.changes += len(gone)
-
-    def drop_extents(self, ino: Inode) -> list[Extent]:
-        """Remove all extents of an inode and return them.
-
-        Raises
-        ------
-        CorruptData
-            A row is damaged; nothing has changed.
-        """
-        gone = self.extents(ino)
-        self.put_extents(ino, [extent.offset for extent in gone], ())
-        return gone
-
-    def _extents_at(self, ino: Inode, offsets: list[int]) -> list[Extent]:
-        if len(offsets) > POINT_READS_MAX:
-            held = {extent.offset: extent for extent in self.extents(ino)}
-            found = [held.get(offset) for offset in offsets]
-        else:
-            found = [self.extent(ino, offset) for offset in offsets]
-        if None in found:
-            missing = offsets[found.index(None)]
-            raise errors.CorruptData(f"state row extents[{ino}, {missing}] is missing")
-        return [extent for extent in found if extent is not None]
+        overlay.changes += len(removed) + len(added)
 
     def _count(self, segment: Segment, size: int) -> None:
         self._live[segment] = self._live.get(segment, 0) + size

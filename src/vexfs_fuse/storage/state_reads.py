@@ -326,22 +326,6 @@ class StateReads:
         kept.sort()
         return kept
 
-    def extent(self, ino: Inode, offset: int) -> Extent | None:
-        """Return the extent that begins at this byte, or None.
-
-        Raises
-        ------
-        CorruptData
-            The row is damaged.
-        """
-        for layer in self._layers():
-            if ino in layer.extents and offset in layer.extents[ino]:
-                return layer.extents[ino][offset]
-        if ino > self._committed_inode:
-            return None
-        row = self._database.one(rows.EXTENTS, schema.SELECT_EXTENT, (ino, offset))
-        return None if row is None else rows.extent_of(row)
-
     def get_meta(self, key: str) -> int | bytes | None:
         """Return a value that `put_meta` stored, or None."""
         for layer in self._layers():
