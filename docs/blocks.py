@@ -456,6 +456,8 @@ BOUNDS: Final = (
     ("volume.volume", "OVERLAY_ROWS_MAX"),
     ("volume.volume", "UNUSED_INODES_MAX"),
     ("volume.namespace", "PURGE_SLICE"),
+    ("vfs.forgetting", "FORGET_SLICE"),
+    ("vfs.forgetting", "FORGETS_WAITING_MAX"),
     ("volume.contents", "PRESSURE_SHARE"),
     ("volume.compaction", "LIVE_SHARE_MAX"),
     ("volume.loading", "FILL_ROWS"),

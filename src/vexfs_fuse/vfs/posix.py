@@ -24,6 +24,7 @@ from vexfs_fuse.tree.permissions import may
 from vexfs_fuse.units import ROOT, Handle, Inode
 from vexfs_fuse.vfs.access_times import AccessTimes
 from vexfs_fuse.vfs.directories import Directories
+from vexfs_fuse.vfs.forgetting import Forgetting
 from vexfs_fuse.vfs.handles import WRITE_FLAGS, Handles, OpenDirectory, OpenFile, Writing
 from vexfs_fuse.vfs.virtual import VIRTUAL_FROM, OpenVirtual, VirtualTrees
 from vexfs_fuse.volume.attributes import Attributes
@@ -58,6 +59,7 @@ class Vfs:
         self._read, self._write = volume.files.read, volume.files.write
         self.writing = Writing()
         self.changed_behind: Callable[[Inode], None] = _nobody_keeps
+        self.forget = Forgetting(self._forget, volume.chores).take
 
     @property
     def clears_set_id(self) -> bool:
@@ -126,7 +128,7 @@ class Vfs:
             else:
                 self._virtual.of(Inode(ino)).remember(Inode(ino))
 
-    def forget(self, inodes: Iterable[tuple[int, int]]) -> None:
+    def _forget(self, inodes: Iterable[tuple[int, int]]) -> None:
         """The kernel gives back `n` references to each inode."""
         lookups, orphans = self._lookups, self._orphans
         for ino, n in inodes:

@@ -121,6 +121,7 @@ class Volume:
         self.orphans = self.applier.orphans
         self.damaged: list[Damage] = []  # found when it was opened
         self.on_close: list[Callable[[], None]] = []
+        self.chores: list[Callable[[], Iterator[None]]] = []  # others' background work, in slices
         self.compactor = Compactor(self)
         self._committing: Any = None  # the state commit under way, None between two
         self._commit_ready = False  # whether its journal prefix is durable
@@ -284,6 +285,8 @@ class Volume:
         if is_quiet():
             yield from islice(self.search.catch_up(), CATCH_UP_STEPS)
         yield from self.indexes.load()
+        for chore in self.chores:
+            yield from self._quietly(chore)
         yield from self._purge_quietly()
         yield from self._commit_state()
         if self.failure is None:
@@ -297,6 +300,13 @@ class Volume:
             self._fail(f"the store failed under compaction: {failure}")
         except VexfsError as reason:
             log.warning("segments cannot be compacted now: %s", reason)
+
+    @staticmethod
+    def _quietly(chore: Callable[[], Iterator[None]]) -> Iterator[None]:
+        try:
+            yield from chore()
+        except VexfsError as reason:
+            log.warning("background work came to an end: %s", reason)
 
     def _purge_quietly(self) -> Iterator[None]:
         try:
