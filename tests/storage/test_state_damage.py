@@ -168,6 +168,62 @@ def test_a_broken_page_of_one_copy_hides_no_name(tmp_path: Path, page: int) -> N
     state.close()
 
 
+@pytest.fixture(scope="module")
+def directories(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A view with three directories of 400 names each, on dozens of pages."""
+    path = tmp_path_factory.mktemp("directories") / "state.sqlite3"
+    state = State.open(path)
+    for number in range(1_200):
+        parent, name = Inode(1 + number % 3), b"name-%04d" % (number * 7 % 1_200)
+        state.put_dentry(parent, name, (number + 10, number + 1, FILE))
+    for ino in range(1, 1_211):
+        state.touch(node(ino, children=400 if ino <= 3 else 0))
+    commit(state, Lsn(1_200))
+    state.close()
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_damage_makes_no_name_known_to_be_absent(
+    tmp_path: Path, directories: bytes, seed: int
+) -> None:
+    rng = random.Random(seed)
+    damaged = bytearray(directories)
+    starts = range(0, len(damaged), 4096)
+    pages = [at for at in starts if damaged[at : at + 4096].count(b"name-0") > 3]
+    at, other = rng.choice(pages), rng.choice(pages)
+    if seed % 3 == 0:
+        damaged[at : at + 4096] = directories[other : other + 4096]  # written to the wrong place
+    for place in range(at, at + rng.choice([1, 1, 8, 100])):
+        damaged[place + rng.choice([0, 100, 3_900])] ^= 1 << rng.randrange(8)
+    path = tmp_path / "state.sqlite3"
+    path.write_bytes(damaged)
+    state = State.open(path)
+    for number in range(1_200):
+        parent, name = Inode(1 + number % 3), b"name-%04d" % (number * 7 % 1_200)
+        try:
+            is_found = state.dentry(parent, name) is not None
+        except CorruptData:
+            continue
+        assert is_found or not state.lacks(parent, name)
+    state.close()
+
+
+def test_names_of_a_sound_directory_are_known_to_be_absent(
+    tmp_path: Path, directories: bytes
+) -> None:
+    path = tmp_path / "state.sqlite3"
+    path.write_bytes(directories)
+    state = State.open(path)
+    for name in (b"a", b"name-0001x", b"name-9", b"z"):
+        assert state.lacks(Inode(2), name)
+    state.put_dentry(Inode(2), b"a", (5_000, 5_000, FILE))
+    assert not state.lacks(Inode(2), b"a")
+    state.put_dentry(Inode(2), b"a", None)
+    assert state.lacks(Inode(2), b"a")
+    state.close()
+
+
 def tamper(path: Path, statement: str) -> None:
     connection = sqlite3.connect(path)
     assert connection.execute(statement).rowcount

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.stores import ROOT_USER, Mounted, SimulatedStore
-from vexfs_fuse.tree.tree import WHOLE_FROM_SHARE
+from vexfs_fuse.tree.tree import LOADED_AT_ONCE, WHOLE_FROM_SHARE
 from vexfs_fuse.units import ROOT, Inode
 from vexfs_fuse.volume.check import check
 
@@ -18,11 +18,12 @@ SMALL_ENTRIES: Final = 5
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[SimulatedStore]:
-    """A store with a directory of many names, and one of few."""
+    """A store with directories of many, some and few names."""
     store = SimulatedStore()
     try:
         mounted = store.open()
-        for directory, entries in ((b"many", ENTRIES), (b"few", SMALL_ENTRIES)):
+        sizes = {b"many": ENTRIES, b"some": LOADED_AT_ONCE, b"few": SMALL_ENTRIES}
+        for directory, entries in sizes.items():
             parent = Inode(mounted.vfs.mkdir(ROOT, directory, 0o755, ROOT_USER).ino)
             for number in range(entries):
                 mounted.vfs.mknod(parent, b"%d" % number, 0o100644, 0, ROOT_USER)
@@ -68,10 +69,16 @@ def test_all_names_are_read_once_that_pays(mounted: Mounted) -> None:
     assert held(mounted, parent) == ENTRIES
 
 
-def test_an_absent_name_reads_them_all(mounted: Mounted) -> None:
+def test_an_absent_name_reads_none_of_many(mounted: Mounted) -> None:
     parent = directory(mounted, b"many")
     assert not is_there(mounted, parent, b"absent")
-    assert held(mounted, parent) == ENTRIES
+    assert held(mounted, parent) == 0
+
+
+def test_an_absent_name_reads_all_that_are_not_many(mounted: Mounted) -> None:
+    parent = directory(mounted, b"some")
+    assert not is_there(mounted, parent, b"absent")
+    assert held(mounted, parent) == LOADED_AT_ONCE
 
 
 def test_few_names_are_read_at_once(mounted: Mounted) -> None:

@@ -26,6 +26,9 @@ READER_CACHE_KIB: Final = 16 * 1024
 ROWS_AT_ONCE: Final = 1_000
 """How many rows of an unbounded query are in memory."""
 
+EQUAL_MAX: Final = 100_000
+"""So many directories are known to have two equal copies of their names."""
+
 Connect = Callable[..., sqlite3.Connection]
 """Called as `sqlite3.connect`; tests give one whose connections fail."""
 
@@ -43,6 +46,7 @@ class Database:
         self._open: list[sqlite3.Connection] = []
         self.damage = DamageFound()
         self._rescued: Rescued | None = None  # of the directory that was met damaged last
+        self._equal: set[int] = set()  # directories of whose names both copies were the same
         try:
             self._open_all()
         except SQLITE_ERRORS as error:
@@ -109,6 +113,7 @@ class Database:
         Reads stay within one read transaction from refresh to refresh: each is then 3 us cheaper.
         """
         self._rescued = None
+        self._equal.clear()
         if self._reader is not self.writer:
             if self._reader.in_transaction:
                 self._reader.execute("ROLLBACK")  # COMMIT would repeat the error of a failed read
@@ -220,6 +225,34 @@ class Database:
                 if row[1] == name:
                     return row
             raise
+
+    def lacks(self, parent: int, name: bytes) -> bool:
+        """Whether a name that was looked for in vain is not there; False where damage may hide it.
+
+        Damage to a row, wherever in the tree it is, leaves an unsound row beside the place where the
+        search ends.  Damage to what holds pages together loses or repeats whole rows, and the two copies
+        of the directory's names are then no longer the same: that is asked once between two refreshes.
+        """
+        try:
+            if parent not in self._equal:
+                self._compare(parent)
+            return all(
+                row is None or rows.DENTRIES.holds(row)
+                for row in (
+                    self._select(sql, (parent, name)).fetchone() for sql in schema.NEIGHBOURS
+                )
+            )
+        except (*SQLITE_ERRORS, errors.CorruptData):
+            return False
+
+    def _compare(self, parent: int) -> None:
+        """Raise `CorruptData` unless both copies of a directory's names are whole."""
+        first, second = (self._select(sql, (parent,)).fetchone() for sql in schema.SUMMED_DENTRIES)
+        if first != second or first[0] != self._children(parent):
+            raise errors.CorruptData(f"state rows dentries, {parent}")
+        if len(self._equal) >= EQUAL_MAX:
+            self._equal.clear()
+        self._equal.add(parent)
 
     def listing(self, parent: int, cookie: int, cookie_max: int, limit: int) -> list[Row]:
         """Return the rows of the next names of a directory in the order of their cookies.

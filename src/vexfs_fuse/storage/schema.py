@@ -139,6 +139,17 @@ RESCUE_DENTRIES: Final = tuple(
     for direction in ("ASC", "DESC")
 )
 """A directory's names from both their copies, and from both ends of each."""
+SUMMED_DENTRIES: Final = tuple(
+    f"SELECT count(*), sum(sum) FROM dentries INDEXED BY {copy} WHERE parent = ?"
+    for copy in ("sqlite_autoindex_dentries_1", "dentries_listed")
+)
+NEIGHBOURS: Final = tuple(
+    "SELECT parent, name, ino, cookie, kind, sum FROM dentries"
+    f" INDEXED BY sqlite_autoindex_dentries_1 WHERE (parent, name) {relation} (?, ?)"
+    f" ORDER BY parent {direction}, name {direction} LIMIT 1"
+    for relation, direction in (("<", "DESC"), (">", "ASC"))
+)
+"""The rows on either side of where a name would be, be they of another directory."""
 UPSERT_DENTRY: Final = "INSERT OR REPLACE INTO dentries VALUES (?, ?, ?, ?, ?, ?)"
 DELETE_DENTRY: Final = "DELETE FROM dentries WHERE parent = ? AND name = ?"
 
