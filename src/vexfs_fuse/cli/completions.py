@@ -15,10 +15,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print a completion script."""
-    # The parser needs all commands, of which this is one.
-    from vexfs_fuse.cli.main import make_parser
-
-    words = {name: sorted(_flags(parser)) for name, parser in subparsers(make_parser()).items()}
+    commands = subparsers(arguments.parser)
+    words = {name: sorted(_flags(parser)) for name, parser in commands.items()}
     make = {"bash": _bash, "zsh": _zsh, "fish": _fish}[arguments.shell]
     print("\n".join(make(words)))
     return Exit.OK

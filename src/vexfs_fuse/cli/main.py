@@ -87,6 +87,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"unrecognized arguments: {' '.join(left)}")
     if left:
         getattr(parsed, scattered).extend(left)
+    parsed.parser = parser  # completions are made of it
     return parsed
 
 
