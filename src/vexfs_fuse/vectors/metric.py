@@ -100,7 +100,10 @@ class Metric(enum.Enum):
             return -lengths
         wide *= query
         sums: Doubles = wide.sum(axis=1)
-        return sums.clip(-1.0, 1.0) if self is Metric.COSINE else sums
+        if self is Metric.COSINE:
+            np.minimum(sums, 1.0, out=sums)
+            np.maximum(sums, -1.0, out=sums)
+        return sums
 
     def distances(self, scores: Doubles) -> Doubles:
         """Return what the scores mean as distances."""

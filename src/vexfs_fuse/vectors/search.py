@@ -97,16 +97,19 @@ def _at_places(views: list[View], places: Longs, ask: Ask) -> list[Found]:
 def _by_graphs(task: Task, ask: Ask) -> tuple[list[Found], int]:
     """Ask the graphs first: what they find spares most of what scanning would bring up."""
     found: list[Found] = []
-    scanned = 0
-    above = -np.inf
-    for view in sorted(task.views, key=lambda view: view.shard is None):
+    left: list[View] = []
+    for view in task.views:
         each = None if view.shard is None else _by_graph(task, view, ask)
         if each is None:
-            each = _candidates_of(view, task.mask, ask, above)
-            scanned += len(view.vectors)
+            left.append(view)
+        else:
+            found.append(each)
+    above = max((_certain(each, ask) for each in found), default=-np.inf) if left else -np.inf
+    for view in left:
+        each = _candidates_of(view, task.mask, ask, above)
         found.append(each)
         above = max(above, _certain(each, ask))
-    return found, scanned
+    return found, sum(len(view.vectors) for view in left)
 
 
 def _by_graph(task: Task, view: View, ask: Ask) -> Found | None:
@@ -127,11 +130,13 @@ def _by_graph(task: Task, view: View, ask: Ask) -> Found | None:
         if answer is None:
             return None
         positions, distances = answer
+        ranks = ask.metric.rank_of_graph(ask.query, distances)
+        if share >= 1.0:
+            return Found(view, positions, ranks)
         kept = view.live[positions]
         if task.mask is not None:
             kept &= task.mask[view.rows[positions]]
         if np.count_nonzero(kept) >= ask.wanted:
-            ranks = ask.metric.rank_of_graph(ask.query, distances)
             return Found(view, positions[kept], ranks[kept])
         fetch *= _GROWTH
     return None

@@ -248,6 +248,13 @@ class Catalogue:
             self.note(node.ino)
         return places
 
+    def sure_place(self, ino: Inode) -> Place | None:
+        """Return the name of a file of which the columns say everything; None where a look is needed."""
+        slot = self.slots.get(ino)
+        if slot is None or ino in self._changed or self.special[slot] or not self.checked[slot]:
+            return None
+        return Place(self._directory_inos[self.parent[slot]], self.names[slot])
+
     def _stored_places(self, node: Node) -> list[Place]:
         if node.nlink == 0:
             return []

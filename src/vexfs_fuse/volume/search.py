@@ -51,10 +51,11 @@ class Target(NamedTuple):
 
 
 class Near(NamedTuple):
-    """The nearest rows, and how many could have been among them."""
+    """The nearest rows, how many could have been among them, and of which generation they are."""
 
     found: Hits
     candidates: int
+    generation: int
 
 
 class Search:
@@ -123,7 +124,7 @@ class Search:
         space = target.space
 
         def outcome(near: Near) -> Outcome:
-            hits = self._hits(near.found, query, scope, who, space.name)
+            hits = self._hits(near, query, scope, who, space.name)
             recall = space.recall.recall
             plan, ef = near.found.plan, near.found.ef
             return Outcome(hits, plan, space.name, space.model, ef, near.candidates, recall)
@@ -158,8 +159,10 @@ class Search:
             everything = allowed == len(space)
             wanted = count + (exclude is not None)  # a mask without it would cost more
             found = space.search(vector, wanted, mask=None if everything else mask, mode=mode)
-            excluded = 0 if exclude is None else _allowed(mask, space, exclude)
-            return then(found, lambda found: Near(_without(found, exclude), allowed - excluded))
+            if exclude is not None:
+                allowed -= _allowed(mask, space, exclude)
+            generation = self.generation
+            return then(found, lambda found: Near(_without(found, exclude), allowed, generation))
 
         near: Near | Pending[Near] = then(
             in_slices(self._candidates(space, query, scope, who)), search
@@ -304,22 +307,41 @@ class Search:
             ]
             yield
 
-    def _hits(
-        self, found: Hits, query: Query, scope: Inode, who: Identity, space: str
-    ) -> list[Hit]:
+    def _hits(self, near: Near, query: Query, scope: Inode, who: Identity, space: str) -> list[Hit]:
         """Look at what was found as it is now, and order it."""
         hits: list[Hit] = []
+        found = near.found
+        look = self._unchanged_hit if near.generation == self.generation else self.hit
         columns = found.inos.tolist(), found.scores.tolist(), found.distances.tolist()
         for ino, score, distance in zip(*columns, strict=True):
             if query.min_score is not None and score < query.min_score:
                 continue
             if len(hits) >= query.k and score < hits[query.k - 1].score:
                 break
-            hit = self.hit(Inode(ino), score, distance, query, scope, who, space)
+            hit = look(Inode(ino), score, distance, query, scope, who, space)
             if hit is not None:
                 hits.append(hit)
         hits.sort(key=lambda hit: (-hit.score, hit.path))
         return hits[: query.k]
+
+    def _unchanged_hit(
+        self,
+        ino: Inode,
+        score: float,
+        distance: float | None,
+        query: Query,
+        scope: Inode,
+        who: Identity,
+        space: str,
+    ) -> Hit | None:
+        """As `hit`, while all that the mask of candidates was made from is still so."""
+        place = self._catalogue.sure_place(ino)
+        if place is None:
+            return self.hit(ino, score, distance, query, scope, who, space)
+        node = self._tree.nodes.get(ino)  # one that is not there was not written to
+        is_dirty = node is not None and Files.is_dirty(node)
+        stale = is_dirty or self._vectors.is_stale(ino, space)
+        return Hit(ino, self._catalogue.path(place, scope), score, distance, stale)
 
     def hit(
         self,

