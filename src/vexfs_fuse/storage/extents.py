@@ -35,7 +35,7 @@ class ExtentMap:
     __slots__ = ("_extents", "_offsets")
 
     def __init__(self, extents: Iterable[Extent] = ()) -> None:
-        self._extents = sorted(extents)
+        self._extents = sorted(extents) if extents else []
         self._offsets = [extent.offset for extent in self._extents]
 
     def __iter__(self) -> Iterator[Extent]:
@@ -49,7 +49,7 @@ class ExtentMap:
         laid = list(extents)
         if len(laid) == 1 and not self._extents:  # a file's first flush: a third of the time below
             self._extents, self._offsets = laid, [laid[0].offset]
-            return Changes([], list(laid), [], laid[0].length)
+            return Changes([], laid[:], [], laid[0].length)
         removed: list[Extent] = []
         added: dict[int, Extent] = {}
         freed: list[Extent] = []

@@ -183,7 +183,7 @@ class Segments:
 
         None, with nothing done, when memory for copies ran out.  Raises what `stage` does.
         """
-        length = sum(map(len, buffers))
+        length = len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
         prefix_bytes = frames.prefix_bytes(length)
         padding = frames.padding_bytes(prefix_bytes + length)
         size = prefix_bytes + length + padding

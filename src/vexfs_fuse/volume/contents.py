@@ -352,12 +352,13 @@ class Contents:
     def _extents(self, content: Content) -> ExtentMap:
         extents = content.extents
         if extents is None:
-            extents = content.extents = ExtentMap(self._loaded(content.node))
+            node = content.node
+            extents = content.extents = ExtentMap(self._loaded(node) if node.stored else ())
         return extents
 
     def _loaded(self, node: Node) -> list[Extent]:
         """Return the stored extents; one that got lost would read as zeros."""
-        extents = list(self._load_extents(node.ino)) if node.stored else []
+        extents = list(self._load_extents(node.ino))
         held = sum(extent.length for extent in extents)
         if held != node.stored:
             raise CorruptData(f"inode {node.ino} has {held} of {node.stored} bytes stored")

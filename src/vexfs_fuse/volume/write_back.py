@@ -86,6 +86,10 @@ class WriteBack:
             Nothing was staged.
         """
         dirty = content.dirty
+        if len(dirty) == 2 and not inline_allowed:
+            extent = self._stage_small(content, *dirty)
+            if extent is not None:
+                return [extent]
         flushed = dirty if len(dirty) > 2 else [_start_with_inline(content, dirty[0]), dirty[1]]
         if inline_allowed and len(dirty) == 2 and dirty[1] - flushed[0] <= INLINE_BYTES_MAX:
             extents = [self._inline(content, *flushed)]
@@ -96,6 +100,34 @@ class WriteBack:
         else:
             self.discard(content, 0, end_of(extents[-1]))
         return extents
+
+    def _stage_small(self, content: Content, start: int, end: int) -> Extent | None:
+        """Stage the one dirty run of a file that lies in one page and is copied; None for others.
+
+        Most files are small: this takes two thirds of the time of what stands below.
+        """
+        page = content.pages[start >> UNIT_SHIFT]
+        length = end - start
+        extents = content.extents
+        if end > page.end or length >= COPIED_BYTES or (start and extents is not None):
+            return None
+        data = self._table.view[page.base + start : page.base + end]
+        try:
+            staged = self._segments.stage_copy(content.node.ino, start, (data,))
+        except (NoSpace, StoreFailed):
+            self._is_full = True
+            raise
+        if staged is None:
+            return None
+        self._is_full = False
+        self.flushed_bytes += length
+        self.flushed_frames += 1
+        self.room_bytes -= length + FILE_OVERHEAD_BYTES
+        self.dirty_bytes -= length
+        self._table.clean(page)
+        content.dirty.clear()
+        del self.nodes[content.node.ino]
+        return Extent(start, length, staged[0], staged[1], 0, length, staged[3])
 
     def discard(self, content: Content, start: int, end: int) -> None:
         """Note that bytes `start` to `end`, at least one, are no longer dirty."""
