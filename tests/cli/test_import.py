@@ -52,6 +52,35 @@ def test_what_fails_is_told_and_the_rest_is_set(home: Home, tmp_path: Path) -> N
         assert sum(VECTOR in os.listxattr(path) for path in volume.iterdir()) == 8
 
 
+def test_nothing_outside_of_the_volume_gets_a_vector(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outside").write_text("")
+    np.save("v.npy", ROWS[:3])
+    with home.mounted() as volume:
+        (volume / "a").write_text("")
+        (tmp_path / "paths").write_text(f"{volume}/a\n\n{tmp_path}/outside\n")
+        complaint = home.fail("import", "v.npy", "paths")
+        assert "outside: no such file or directory: not in the same volume" in complaint
+        assert "a line without a path" in complaint
+        assert "1 vectors set, 2 failed" in complaint
+    assert not os.listxattr("outside")
+    assert not os.listxattr(tmp_path)
+
+
+def test_numbers_beyond_float32_are_told_in_one_line(home: Home, tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.full((1, 3), 1e300))
+    with home.mounted() as volume:
+        (volume / "a").write_text("")
+        (tmp_path / "paths").write_text(f"{volume}/a\n")
+        complaint = home.fail("import", tmp_path / "v.npy", tmp_path / "paths")
+        assert complaint.splitlines() == [
+            f"vexfs: {volume}/a: invalid argument: component 0 of the vector is inf",
+            "0 vectors set, 1 failed",
+        ]
+
+
 def test_a_table_and_a_list_that_differ_are_refused(
     home: Home, table: Path, tmp_path: Path
 ) -> None:
@@ -60,3 +89,5 @@ def test_a_table_and_a_list_that_differ_are_refused(
     np.save(tmp_path / "flat.npy", ROWS[0])
     assert "one vector a row" in home.fail("import", tmp_path / "flat.npy", tmp_path / "paths")
     assert "paths" in home.fail("import", tmp_path / "paths", tmp_path / "paths")
+    (tmp_path / "empty").write_text("")
+    assert "empty is no .npy" in home.fail("import", tmp_path / "empty", tmp_path / "paths")

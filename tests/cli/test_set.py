@@ -56,6 +56,13 @@ def test_what_is_no_vector_is_told_in_words(home: Home, given: str, complaint: s
         assert os.getxattr(volume / "a", VECTOR) == raw(1, 2, 3)
 
 
+def test_a_name_that_no_space_can_have_is_told_in_words(home: Home) -> None:
+    with home.mounted() as volume:
+        (volume / "a").write_text("")
+        complaint = home.fail("set", volume / "a", "--space", "a/b", "--json", "[1]")
+        assert "a space's name has up to 64 letters, digits, - and _" in complaint
+
+
 def test_only_files_in_a_volume_have_vectors(home: Home, tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("")
     assert "not in a mounted" in home.fail("set", tmp_path / "outside", "--json", "[1]")

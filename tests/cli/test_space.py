@@ -60,6 +60,7 @@ def test_what_cannot_be_done_is_told(home: Home) -> None:
             ("create", "clip", "--dim", "0"): "1 to 16384 dimensions, not 0",
             ("create", "a b", "--dim", "2"): "64 letters",
             ("create", "clip", "--dim", "2", "--model", "a b"): "no blanks",
+            ("create", "clip", "--dim", "2", "--model", "\udcff"): "UTF-8",
             ("create", "there", "--dim", "2"): "the name is taken: space there",
             ("create",): "which space to create?",
             ("list", "clip"): "list takes no name",

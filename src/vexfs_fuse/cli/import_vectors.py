@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from vexfs_fuse.cli.command import Command, Exit
 from vexfs_fuse.cli.progress import Progress
-from vexfs_fuse.errors import InvalidArgument, VexfsError
+from vexfs_fuse.errors import InvalidArgument, NotFound, VexfsError
 
 COMPLAINTS_MAX: Final = 20
 """Failures that are told one by one; all are counted."""
@@ -56,11 +56,16 @@ def _set_all(rows: Any, paths: Sequence[bytes], directory: Path, space: str) -> 
     from vexfs_fuse.cli import vectors
 
     base = os.fsencode(directory)
-    known = vectors.space_at(Path(os.fsdecode(os.path.join(base, paths[0]))).parent, space)
+    within = Path(os.fsdecode(os.path.join(base, paths[0]))).parent
+    known = vectors.space_at(within, space)
+    volume = os.stat(within).st_dev
     progress = Progress("import")
     for number, path in enumerate(paths):
         try:
-            row = np.ascontiguousarray(rows[number], "<f4")
+            if os.stat(os.path.join(base, path)).st_dev != volume or not path:
+                raise NotFound("a line without a path" if not path else "not in the same volume")
+            with np.errstate(over="ignore"):
+                row = np.ascontiguousarray(rows[number], "<f4")
             vector = vectors.checked(row.tobytes(), known)
             vectors.set_vector(os.path.join(base, path), space, vector)
         except (VexfsError, OSError) as error:

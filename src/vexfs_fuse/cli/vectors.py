@@ -12,7 +12,7 @@ from vexfs_fuse.errors import InvalidArgument, NoAttribute
 from vexfs_fuse.vectors import codec
 from vexfs_fuse.vectors.arrays import Floats
 from vexfs_fuse.vectors.metric import Metric
-from vexfs_fuse.volume.vector_changes import attribute, parse_specification
+from vexfs_fuse.volume.vector_changes import attribute, check_space_name, parse_specification
 from vexfs_fuse.volume.vectors import DEFAULT_SPACE
 
 STDIN = "-"
@@ -32,9 +32,12 @@ def space_at(path: Path, name: str) -> Known | None:
 
     Raises
     ------
+    InvalidArgument
+        There can be no space of this name.
     NotFound
         `path` is in no mounted volume.
     """
+    check_space_name(name)
     root = mounted.volume_at(path)
     try:
         told = os.getxattr(root, f"user.vexfs.space.{name}")
@@ -121,8 +124,8 @@ def read_rows(name: str) -> "np.ndarray[Any, Any]":
     """
     try:
         rows = np.load(name, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        raise InvalidArgument(f"{name}: {error}") from None
+    except (ValueError, EOFError) as error:
+        raise InvalidArgument(f"{name} is no .npy file: {error}") from None
     if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype.kind not in "fiu":
         raise InvalidArgument(f"{name} holds no table of numbers, one vector a row")
     return rows

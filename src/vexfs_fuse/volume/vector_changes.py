@@ -258,13 +258,27 @@ def attribute(space: str) -> bytes:
 
 def check_space(name: str, dim: int, metric: str, model: str) -> None:
     """Raise `InvalidArgument` unless there can be such a space."""
-    if not _SPACE_NAME.fullmatch(name):
-        raise InvalidArgument("a space's name has up to 64 letters, digits, - and _")
+    check_space_name(name)
     if not 1 <= dim <= DIMENSIONS_MAX:
         raise InvalidArgument(f"a space has 1 to {DIMENSIONS_MAX} dimensions, not {dim}")
-    if len(model.split()) > 1 or len(model.encode()) > MODEL_BYTES_MAX:
-        raise InvalidArgument(f"a model's name has up to {MODEL_BYTES_MAX} bytes and no blanks")
+    if len(model.split()) > 1 or not _is_short(model):
+        raise InvalidArgument(
+            f"a model's name has up to {MODEL_BYTES_MAX} bytes of UTF-8 and no blanks"
+        )
     Metric.named(metric)
+
+
+def check_space_name(name: str) -> None:
+    """Raise `InvalidArgument` unless a space can have this name."""
+    if not _SPACE_NAME.fullmatch(name):
+        raise InvalidArgument("a space's name has up to 64 letters, digits, - and _")
+
+
+def _is_short(model: str) -> bool:
+    try:
+        return len(model.encode()) <= MODEL_BYTES_MAX
+    except UnicodeEncodeError:  # an argument of a command that was other bytes
+        return False
 
 
 def specification(dim: int, metric: str, model: str) -> str:
