@@ -2,6 +2,7 @@
 
 import io
 import os
+import subprocess
 import tarfile
 import threading
 from pathlib import Path
@@ -74,6 +75,34 @@ def test_a_backup_goes_through_pipes(home: Home) -> None:
         command = f"exec {' '.join(home.command('backup', volume, '-'))} | gzip > {home.path}/b.gz"
         assert os.spawnvpe(os.P_WAIT, "sh", ["sh", "-c", command], home.environment) == 0
     assert restored(home, home.path / "b.gz", "copy") == {"a": b"b"}
+
+
+def test_a_backup_that_nobody_reads_to_its_end_is_a_failure(home: Home) -> None:
+    with home.mounted() as volume:
+        (volume / "a").write_bytes(os.urandom(1_000_000))
+        command = f"{' '.join(home.command('backup', volume, '-'))} | head -c 10 >/dev/null"
+        result = subprocess.run(
+            ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"],
+            env=home.environment, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert result.returncode == 1
+    assert result.stderr.endswith("vexfs: backup: who reads it has gone before the end\n")
+
+
+def test_a_backup_is_written_into_what_is_no_file_and_through_links(home: Home) -> None:
+    """A tape or /dev/null must not be replaced by a file."""
+    os.mkfifo(home.path / "fifo")
+    (home.path / "link").symlink_to("b.tar")
+    with home.mounted() as volume:
+        (volume / "a").write_text("b")
+        with subprocess.Popen(["cp", home.path / "fifo", home.path / "copied"]) as reader:
+            home.succeed("backup", volume, home.path / "fifo")
+        assert reader.returncode == 0
+        home.succeed("backup", volume, home.path / "link")
+    assert (home.path / "fifo").is_fifo()
+    assert (home.path / "link").is_symlink()
+    assert restored(home, home.path / "copied", "one") == {"a": b"b"}
+    assert restored(home, home.path / "b.tar", "two") == {"a": b"b"}
 
 
 def test_a_store_that_is_not_empty_is_left_alone(home: Home) -> None:

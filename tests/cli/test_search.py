@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -174,6 +175,8 @@ def test_nothing_found_is_1_and_failures_are_2(home: Home, volume: Path, query: 
         if complaint == "quote the words":
             arguments = (*arguments, volume)
         assert complaint in home.fail("search", *map(str, arguments), code=2)
+    full = f"{' '.join(home.command('search', 'log', volume))} > /dev/full"
+    assert subprocess.run(["sh", "-c", full], env=home.environment).returncode == 2
     (query.parent / "short.json").write_text("[1]")
     complaint = home.fail("search", "--vector", query.parent / "short.json", volume, code=2)
     assert "the vector has 1 dimensions, the space 3" in complaint

@@ -48,7 +48,11 @@ def _store(arguments: argparse.Namespace) -> Path:
 
 
 def _write_file(store: Path, target: Path) -> int:
-    """Write to a file that gets its name when it is whole and on disk."""
+    """Write to a file that gets its name when it is whole and on disk, or into what is no file."""
+    target = Path(os.path.realpath(target))
+    if target.exists() and not target.is_file():
+        with target.open("wb") as device:
+            return _copy(store, device)
     draft = target.with_name(f"{target.name}.partial")
     try:
         with draft.open("wb") as file:
@@ -82,4 +86,5 @@ COMMAND = Command(
     """,
     _add_arguments,
     run,
+    is_of_use_in_part=False,
 )

@@ -17,7 +17,7 @@ class Exit(IntEnum):
 class Command(NamedTuple):
     """One command: its name and help, its arguments, what it does.
 
-    `run` returns an exit code or raises a `VexfsError`, which `main` tells and turns into `FAILED`.
+    `run` returns an exit code or raises a `VexfsError`, which `main` tells and turns into `failed`.
     """
 
     name: str
@@ -26,6 +26,12 @@ class Command(NamedTuple):
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
     exit_codes: str = ""
+    failed: int = Exit.FAILED
+    """The exit code when it raises."""
+
+    is_of_use_in_part: bool = True
+    """Whether a reader of its output may go before the end, as head(1) does; else that is a failure."""
+
     scattered: str = ""
     """The list of positional arguments that may stand before, between and after the options."""
 

@@ -66,15 +66,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = command.run(parsed)
         sys.stdout.flush()
     except VexfsError as error:
-        return _tell(error)
+        return _tell(error, command)
     except BrokenPipeError:
         # The reader of our output has seen enough; Python must not complain while it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
+        if command.is_of_use_in_part:
+            return Exit.OK
+        return _tell(f"{command.name}: who reads it has gone before the end", command)
     except OSError as error:
-        return _tell(f"{error.filename or command.name}: {error.strerror or error}")
+        return _tell(f"{error.filename or command.name}: {error.strerror or error}", command)
     except KeyboardInterrupt:
-        return _tell("interrupted")
+        return _tell("interrupted", command)
     return code
 
 
@@ -91,9 +93,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parsed
 
 
-def _tell(failure: object) -> int:
+def _tell(failure: object, command: Command) -> int:
     print(f"vexfs: {failure}", file=sys.stderr)
-    return Exit.FAILED
+    return command.failed
 
 
 def make_parser() -> argparse.ArgumentParser:

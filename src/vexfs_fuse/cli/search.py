@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from vexfs_fuse.cli import mounted
 from vexfs_fuse.cli.command import Command
 from vexfs_fuse.cli.options import add_store
-from vexfs_fuse.errors import InvalidArgument, NoAttribute, ReadOnly, VexfsError
+from vexfs_fuse.errors import InvalidArgument, NoAttribute, ReadOnly
 
 FILTERS: Final = (
     ("ext", "EXT", "extensions: md or md,txt"),
@@ -78,16 +78,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Search, and print what is found."""
-    try:
-        wanted = _wanted(arguments)
-        if arguments.option_store is None:
-            header, *hits = _through_mount(wanted, arguments)
-        else:
-            header, *hits = _beside_mount(wanted, arguments)
-    except (VexfsError, OSError) as error:
-        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
-        print(f"vexfs: {said}", file=sys.stderr)
-        return Verdict.FAILED
+    wanted = _wanted(arguments)
+    if arguments.option_store is None:
+        header, *hits = _through_mount(wanted, arguments)
+    else:
+        header, *hits = _beside_mount(wanted, arguments)
     if arguments.json:
         found = _json_lines(header, hits)
     else:
@@ -274,5 +269,6 @@ COMMAND = Command(
     _add_arguments,
     run,
     "0 something was found, 1 nothing was, 2 wrong usage or failed (standard error says why)",
+    failed=Verdict.FAILED,
     scattered="words",
 )
