@@ -81,6 +81,57 @@ def test_what_is_wrong_is_said(value: bytes, dimensions: int | None, said: str) 
     assert said in str(caught.value)
 
 
+HEADERS = (
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (4,), }",
+    '{"shape": (4L,), "fortran_order": True, "descr": "<f4"}',
+)
+
+
+def npy_of(header: str, *, version: int = 1) -> bytes:
+    """Write a .npy file of 1.0 four times, with this header."""
+    length = len(header).to_bytes(2 if version == 1 else 4, "little")
+    return b"\x93NUMPY" + bytes([version, 0]) + length + header.encode() + b"\0\0\x80?" * 4
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_npy_files_of_other_programs_are_read(header: str, version: int) -> None:
+    assert parse(npy_of(header, version=version), 4).tolist() == [1, 1, 1, 1]
+
+
+SHAPES = ("1099511627776,", "9" * 30 + ",", "True,", "-4,", "", "2, 2", "0, 9223372036854775807")
+TYPES = ("'<04'", "'|O'", "'<c8'", "[('a', '<f4')]", "'S99999999999'", "'<f4,<f4'", "5")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("", "(" * 9_000, "-" * 9_000 + "1", '"' * 3, "{[]: 2}", "{1: 2, 'descr': '<f4'}"),
+        *(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({each}), }}" for each in SHAPES),
+        *(f"{{'descr': {each}, 'fortran_order': False, 'shape': (4,), }}" for each in TYPES),
+    ],
+)
+def test_a_hostile_npy_header_is_refused(header: str) -> None:
+    """On these numpy fails with MemoryError, TypeError, TokenError and others, or takes memory."""
+    with pytest.raises(InvalidArgument):
+        parse(npy_of(header), None)
+
+
+@given(
+    st.sampled_from(HEADERS),
+    st.lists(st.tuples(st.integers(0, 90), st.sampled_from("0123456789()[]{}',:<>f|OU-+ \n\0"))),
+)
+def test_a_changed_npy_header_is_no_worse_than_refused(
+    header: str, changes: list[tuple[int, str]]
+) -> None:
+    for place, character in changes:
+        header = header[:place] + character + header[place + 1 :]
+    try:
+        parse(npy_of(header), None)
+    except InvalidArgument:
+        pass
+
+
 @given(st.binary(max_size=200), st.none() | st.integers(1, 8))
 def test_any_bytes_are_a_finite_vector_or_refused(value: bytes, dimensions: int | None) -> None:
     try:

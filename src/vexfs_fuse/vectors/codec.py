@@ -5,11 +5,9 @@ What comes out is always the raw form: float32, little-endian, no header.
 
 import json
 import re
-from io import BytesIO
 from typing import Final
 
 import numpy as np
-from numpy.lib import format as npy
 
 from vexfs_fuse.errors import InvalidArgument
 from vexfs_fuse.vectors.arrays import Floats
@@ -19,6 +17,8 @@ DIMENSIONS_MAX: Final = 16_384
 
 _ITEM_BYTES: Final = 4
 _NPY_MAGIC: Final = b"\x93NUMPY"
+_NPY_TYPE: Final = re.compile(rb"""['"]descr['"]\s*:\s*['"]([<>|=]?(?:f[248]|[iu][1248]))['"]""")
+_NPY_SHAPE: Final = re.compile(rb"""['"]shape['"]\s*:\s*\(([0-9,L\s]{0,64})\)""")
 _RAW: Final = np.dtype("<f4")
 _SEPARATORS: Final = re.compile(r"[\s,;]+")
 # Every byte that a list of numbers, a JSON array, `nan` or `inf` can have.
@@ -77,17 +77,30 @@ def _decoded(value: bytes) -> Floats:
 
 
 def _from_npy(value: bytes) -> Floats:
-    try:
-        array = npy.read_array(BytesIO(value), allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise InvalidArgument(f"not a readable .npy file: {error}") from None
-    if array.dtype.kind not in "fiu":
-        raise InvalidArgument(f"a .npy file of {array.dtype} is no vector of real numbers")
-    if array.ndim == 2 and array.shape[0] == 1:
-        array = array[0]
-    if array.ndim != 1:
-        raise InvalidArgument(f"a .npy file of shape {array.shape} is not one vector")
-    return _narrowed(array)
+    """Return the vector of a .npy file.
+
+    Its header is read here: numpy evaluates it as Python, allocates what the shape asks for before it
+    looks at how much there is, and fails in a dozen ways.
+    """
+    header, numbers = _npy_parts(value)
+    kind, shape = _NPY_TYPE.search(header), _NPY_SHAPE.search(header)
+    if kind is None or shape is None:
+        raise InvalidArgument("not a readable .npy file, or no vector of real numbers")
+    lengths = [int(length) for length in re.findall(rb"[0-9]+", shape[1])]
+    if not lengths or lengths[:-1] not in ([], [1]):
+        raise InvalidArgument(f"a .npy file of shape {tuple(lengths)} is not one vector")
+    dtype = np.dtype(kind[1].decode())
+    if len(numbers) < lengths[-1] * dtype.itemsize:
+        raise InvalidArgument("not a readable .npy file: it is cut off")
+    return _narrowed(np.frombuffer(numbers, dtype, lengths[-1]))
+
+
+def _npy_parts(value: bytes) -> tuple[bytes, bytes]:
+    """Return the header of a .npy file, which is the text of a dict, and its numbers."""
+    length_bytes = 2 if value[6:7] == b"\x01" else 4
+    begin = 8 + length_bytes
+    end = begin + int.from_bytes(value[8:begin], "little")
+    return value[begin:end], value[end:]
 
 
 def _from_text(text: str) -> Floats:
