@@ -62,7 +62,12 @@ def test_no_segment_is_worse_than_invalid(segment: bytes) -> None:
         pass
 
 
-@given(st.sampled_from(OPTION_NAMES), st.text(max_size=12))
+VALUES = st.text(max_size=12) | st.sampled_from("0123456789-+.ed_*[:").map(
+    lambda each: each * 9_000
+)
+
+
+@given(st.sampled_from(OPTION_NAMES), VALUES)
 def test_no_value_is_worse_than_invalid(option: str, value: str) -> None:
     try:
         parse((f"{option}={value}".encode(),), NOW_NS)
@@ -77,11 +82,14 @@ GOOD = {
     "tag=x": Query(words=("tag=x",)),
     "k=1": Query(k=1),
     f"k={K_MAX}": Query(k=K_MAX),
+    "k=007": Query(k=7),
     "min=0.35": Query(min_score=0.35),
     "min=-1": Query(min_score=-1.0),
+    "min=1e-3": Query(min_score=0.001),
     "ext=md": Query(extensions=(frozenset({b"md"}),)),
     "ext=.MD,txt": Query(extensions=(frozenset({b"md", b"txt"}),)),
     "type=text%2Fmarkdown": Query(types=("text/markdown",)),
+    "type=Text%2FHTML": Query(types=("text/html",)),
     "type=image%2F*": Query(types=("image/*",)),
     "name=*.m?": Query(names=(b"*.m?",)),
     "since=7d": Query(since_ns=NOW_NS - 7 * DAY_NS),
@@ -89,6 +97,7 @@ GOOD = {
     "since=2026-01-01": Query(since_ns=NOW_NS),
     "since=2026-01-01T01:00:00+01:00": Query(since_ns=NOW_NS),
     "until=2025-12-31": Query(until_ns=NOW_NS - 1_000),
+    "until=20251231": Query(until_ns=NOW_NS - 1_000),
     "until=2026-01-01T00:00:00": Query(until_ns=NOW_NS),
     "until=1w": Query(until_ns=NOW_NS - 7 * DAY_NS),
     "size=>1M": Query(size_min=(1 << 20) + 1),
@@ -117,7 +126,7 @@ GOOD = {
 
 BAD = [
     "k=0", "k=-1", "k=ten", "k=1.5", f"k={K_MAX + 1}", "k=", "k=5 ",
-    "min=", "min=high", "min=nan", "min=inf",
+    "min=", "min=high", "min=nan", "min=inf", "min=1_0", "min= 1", "min=1e999",
     "ext=", "ext=,", "ext=md,",
     "type=", "type=text", "type=%2Fx", "type=text%2F", "type=a b%2Fc",
     "name=", "has=", "not=", "text=", "vec=", "like=", "space=",

@@ -113,6 +113,11 @@ def test_only_so_much_is_kept(vectors: Path) -> None:
         (vectors / ".hidden").write_bytes(b"x")
 
 
+def test_a_name_that_no_segment_can_say_is_refused(vectors: Path) -> None:
+    with refused(errno.EINVAL):
+        (vectors / os.fsdecode(b"v\xff")).write_bytes(raw(*VECTOR))
+
+
 # --- .new -------------------------------------------------------------------------------------
 
 
@@ -132,6 +137,11 @@ def test_options_are_those_of_the_path(notes: Path) -> None:
     assert paths(notes, name="*.txt", size="<100") == ["logs/syslog.txt", "recipes/deep/soup.txt"]
     assert paths(notes / "recipes", vector=VECTOR) == ["bread.md", "deep/soup.txt"]
     assert paths(notes, vector=VECTOR, mode="exact", min=0.9) == NEAR_QUERY[:3]
+
+
+def test_values_in_msgpack_may_be_bytes(notes: Path) -> None:
+    _, hit = msgpack.unpackb(new(notes, msgpack.packb({"name": b"syslog*"})))
+    assert hit["path"] == "logs/syslog.txt"
 
 
 def test_msgpack_is_answered_in_msgpack(notes: Path) -> None:
@@ -196,6 +206,8 @@ def test_two_descriptors_do_not_mix(notes: Path) -> None:
     "query",
     [
         b"{not json", b"{}", b'{"k": 5, "vector": "x"}', b'{"vector": [1, 2]}', b'{"what": 1}',
+        b'{"ext": [["md"]]}', b'{"ext": {"md": 1}}', b'{"ext": null}', b'{"text": true}',
+        b'{"text": "x", "k": "' + b"9" * 5_000 + b'"}',
         b'{"k": 0, "text": "x"}', b'{"vector": [1, 0, 0, NaN]}', b'{"vector": [1e999, 0, 0, 0]}',
         b'{"vector": [1' + b"0" * 400 + b', 0, 0, 0]}', b'{"text": "\\ud800"}', b"[" * 50_000,
         b'{"a":' * 50_000, b"abc", b"\x81", b'{"like": "query", "vector": [1, 0, 0, 0]}',

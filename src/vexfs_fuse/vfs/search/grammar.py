@@ -6,7 +6,8 @@ Knows no files and runs nothing: a segment becomes a part of a `Query`, or `Inva
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time
+from math import inf, isfinite
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -22,6 +23,7 @@ SEGMENTS_MAX: Final = 32
 """Segments of one path: more is a loop, not a question."""
 
 _HIT: Final = re.compile(rb"\d{3,}-")
+_NUMBER: Final = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _BASE64: Final = re.compile(rb"[\w+-]+={0,2}", re.ASCII)
 _COMPONENT_BYTES: Final = 4
 _TEMPORARY: Final = re.compile(rb"(sed|tmp)(?=.*[0-9A-Z])\w{6,8}")
@@ -135,17 +137,16 @@ def _words(query: Query, value: bytes, now_ns: int) -> Query:
 
 
 def _k(query: Query, value: bytes, now_ns: int) -> Query:
-    if not value.isdigit() or not 1 <= int(value) <= K_MAX:
+    digits = value.lstrip(b"0")
+    is_number = value.isdigit() and len(digits) <= len(str(K_MAX))
+    if not is_number or not 1 <= int(digits or b"0") <= K_MAX:
         raise InvalidArgument(f"k= takes a number from 1 to {K_MAX}")
-    return query._replace(k=int(value))
+    return query._replace(k=int(digits))
 
 
 def _min(query: Query, value: bytes, now_ns: int) -> Query:
-    try:
-        score = float(value)
-    except ValueError:
-        score = float("nan")
-    if score != score or score in {float("inf"), float("-inf")}:
+    score = float(value) if _NUMBER.fullmatch(value) else inf
+    if not isfinite(score):
         raise InvalidArgument("min= takes a score, such as 0.35")
     return query._replace(min_score=score)
 
@@ -160,7 +161,7 @@ def _ext(query: Query, value: bytes, now_ns: int) -> Query:
 def _type(query: Query, value: bytes, now_ns: int) -> Query:
     if not re.fullmatch(rb"[\w.+-]+/([\w.+-]+|\*)", value):
         raise InvalidArgument("type= takes a MIME type, such as text/markdown or image/*")
-    return query._replace(types=(*query.types, value.decode()))
+    return query._replace(types=(*query.types, value.decode().lower()))
 
 
 def _name(query: Query, value: bytes, now_ns: int) -> Query:
@@ -187,15 +188,16 @@ def _moment(option: str, value: bytes, now_ns: int, *, end_of_day: bool) -> int:
         return now_ns - int(age[1]) * _AGES[age[2]] * NS_PER_S
     text = value.decode("ascii", "replace")
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidArgument(
-            f"{option}= takes an age such as 7d, or a date such as 2026-01-31"
-        ) from error
+        moment = datetime.combine(date.fromisoformat(text), time.max if end_of_day else time.min)
+    except ValueError:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise InvalidArgument(
+                f"{option}= takes an age such as 7d, or a date such as 2026-01-31"
+            ) from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    if end_of_day and len(text) == len("2026-01-31"):
-        moment += timedelta(days=1, microseconds=-1)
     return round(moment.timestamp() * 1_000_000) * 1000
 
 

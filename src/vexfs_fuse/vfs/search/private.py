@@ -242,10 +242,13 @@ def _packed(results: ResultSet) -> bytes:
 def _segment(key: str, value: Any) -> bytes:
     if key not in grammar.OPTION_NAMES:
         raise InvalidArgument(f"{key} is no option; there are {', '.join(grammar.OPTION_NAMES)}")
+    if isinstance(value, bool) or not isinstance(value, str | bytes | int | float):
+        raise InvalidArgument(f"{key} is a text or a number, or a list of them")
     try:
-        text = f"{key}={value}".encode().replace(b"%", b"%25")
+        said = value if isinstance(value, bytes) else str(value).encode()
     except UnicodeEncodeError as error:
         raise InvalidArgument(f"{key} is no text") from error
+    text = key.encode() + b"=" + said.replace(b"%", b"%25")
     return text.replace(b"@", b"%40") if key == "like" else text
 
 

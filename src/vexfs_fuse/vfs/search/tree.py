@@ -7,7 +7,7 @@ directory is read, or when one of its hits is looked up.
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
-from vexfs_fuse.errors import AccessDenied, NoAttribute, NotFound, NotPermitted
+from vexfs_fuse.errors import AccessDenied, InvalidArgument, NoAttribute, NotFound, NotPermitted
 from vexfs_fuse.tree.names import check_name
 from vexfs_fuse.units import ROOT, Inode
 from vexfs_fuse.vfs.search import grammar
@@ -293,7 +293,7 @@ class SearchTree(VirtualTree):
         return node
 
     def _private_vector(self, name: bytes, who: Caller) -> PrivateVector:
-        key = name.decode("utf-8", "replace")
+        key = _vector_name(name)
         size = len(self._vectors.get(who.uid, key))
         node = self._node(
             ("vector", who.uid, key), lambda ino: PrivateVector(ino, who.uid, who.gid, key)
@@ -313,7 +313,7 @@ class SearchTree(VirtualTree):
         """Forget a saved query, or a private vector."""
         directory = self.directory(parent)
         if isinstance(directory, VectorsDirectory):
-            self._vectors.remove(who.uid, name.decode("utf-8", "replace"))
+            self._vectors.remove(who.uid, _vector_name(name))
         elif isinstance(directory, SavedDirectory):
             self._saved.forget(directory.scope, name, who)
         else:
@@ -324,7 +324,7 @@ class SearchTree(VirtualTree):
         directory = self.directory(parent)
         if not isinstance(directory, VectorsDirectory) or name[:1] == b".":
             raise NotPermitted("a search directory")
-        opened = self._vectors.create(who.uid, name.decode("utf-8", "replace"))
+        opened = self._vectors.create(who.uid, _vector_name(name))
         return self._given(self._private_vector(name, who)), opened
 
     # -- contents ------------------------------------------------------------------------------
@@ -440,6 +440,20 @@ class SearchTree(VirtualTree):
             raise NoAttribute
         told = node.told(name)
         return told if told is not None else self._volume.get_xattr(node.hit.ino, name)
+
+
+def _vector_name(name: bytes) -> str:
+    """Return the name that `vec=` says.
+
+    Raises
+    ------
+    InvalidArgument
+        It is not UTF-8, so that no segment could say it.
+    """
+    try:
+        return name.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidArgument("the name of a vector is UTF-8") from error
 
 
 def _question(directory: QueryDirectory, asker: Asker) -> Question:
