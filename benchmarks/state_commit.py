@@ -26,6 +26,7 @@ from vexfs_fuse.units import Inode, Lsn
 BATCHES: Final = (100, 2_000, 20_000)
 LOOK_UPS: Final = 20_000
 DIRECTORY_NAMES: Final = 1_000
+LACKING: Final = 100
 PAGE_NAMES: Final = 100
 TARGETS_NS: Final = {"touch again": 150, "set a name": 400, "name, changed": 250}
 SLICE_MS: Final = 2.0
@@ -63,6 +64,7 @@ class Bench:
         state.touch(node)
         state.touch(directory)
         state.put_dentry(directory.ino, name, (node.ino, lsn, KIND))
+        directory.children += 1
 
     def commit(self) -> dict[str, float]:
         """Commit what has changed, as the volume does, and return what it cost."""
@@ -168,6 +170,10 @@ def _calls(bench: Bench) -> dict[str, float]:
         "name, absent": _each(held, lambda one: state.dentry(one[0], b"absent")),
         "inode, SQLite": _each(inodes, state.node_row),
     }
+    for when in ("first", "again"):
+        figures[f"name, known to be absent, {when}"] = _each(
+            list(bench.directories)[:LACKING], lambda parent: state.lacks(parent, b"absent")
+        )
     parents = list(bench.directories)[: LOOK_UPS // PAGE_NAMES]
     page = _each(parents, lambda parent: state.dentries_after(parent, 0, PAGE_NAMES))
     figures["listing, a name"] = page / PAGE_NAMES
