@@ -312,7 +312,7 @@ class Kinds:
     }
 
 
-# A structure of eight fields is made in 0.1 us, a dict in 0.4, and is packed faster.
+# A structure of eight fields is made in 0.14 us, a dict in 0.34, and is packed faster.
 _BODIES: Final = {
     kind: defstruct(name, kind._fields, gc=False)  # type: ignore[attr-defined]  # a NamedTuple
     for name, kind in Kinds.BY_NAME.items()
