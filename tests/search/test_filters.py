@@ -3,10 +3,12 @@
 import errno
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.support.persons import ALICE, acting_as
 from tests.support.searching import NEAREST, asked, found, listed, make_files, results
 from tests.support.syscalls import refused
 from tests.support.vectors import attribute, make_space, raw
@@ -70,6 +72,15 @@ FOUND = {
 @pytest.mark.parametrize("segment", FOUND)
 def test_a_segment_filters_the_nearest(files: Path, segment: str) -> None:
     assert found(files, NEAREST, segment) == FOUND[segment]
+
+
+def test_what_root_alone_may_know_of_a_file_is_no_answer_to_others(files: Path) -> None:
+    os.setxattr(files / HOME, "trusted.secret", b"1234")
+    for near in ([NEAREST], []):
+        assert found(files, *near, "xattr=trusted.secret:1234") == [HOME]
+        guess = partial(found, files, *near)
+        assert acting_as(ALICE, partial(guess, "xattr=place:home")) == [HOME]
+        assert acting_as(ALICE, partial(guess, "xattr=trusted.secret:1234")) == []
 
 
 @pytest.mark.parametrize("segment", [s for s in FOUND if not s.startswith(("min=", "mode=", "k="))])
