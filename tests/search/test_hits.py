@@ -269,3 +269,21 @@ def test_many_hits_are_all_listed(mount: Path) -> None:
     began = time.monotonic()
     assert len(listed(mount, NEAREST, "k=5")) == 5
     assert time.monotonic() - began < 5
+
+
+def test_a_hit_of_a_removed_file_cannot_be_opened_any_more(mount: Path) -> None:
+    """It could be, and when it was closed the file was let go of twice: the volume turned read-only."""
+    make_files(mount, {"query": (1.0, 0, 0, 0), "gone": (0.9, 0.1, 0, 0)})
+    hit = os.open(asked(mount, NEAREST) / "001-gone", os.O_PATH)
+    again = f"/proc/self/fd/{hit}"
+    try:
+        reader = os.open(again, os.O_RDONLY)
+        (mount / "gone").unlink()
+        assert os.read(reader, 100) == b"gone\n"
+        os.close(reader)
+        for flags in (os.O_RDONLY, os.O_WRONLY, os.O_RDONLY):
+            with refused(errno.ENOENT):
+                os.open(again, flags)
+    finally:
+        os.close(hit)
+    (mount / "next").write_bytes(b"written")

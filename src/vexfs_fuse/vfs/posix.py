@@ -356,8 +356,17 @@ class Vfs:
         return self._handles.add(opened)
 
     def open_real(self, ino: Inode, flags: int, who: Caller) -> OpenFile:
-        """Open a regular file without giving it a handle: for the virtual files that stand for it."""
+        """Open a regular file without giving it a handle: for the virtual files that stand for it.
+
+        Raises
+        ------
+        NotFound
+            It has no name any more.  The kernel has no reference to it that would say whether it is
+            being let go of already.
+        """
         node = self._nodes.get(ino) or self._tree.node(ino)
+        if not node.nlink:
+            raise NotFound
         if flags & TRUNCATE_FLAG:
             self._files.resize(node, 0, who)
         self._count_open(node, flags)
