@@ -189,9 +189,7 @@ class Vfs:
             self._virtual.of(parent).remove(parent, name, who)
             return
         self._real(parent, name)
-        node = self._names.remove_directory(parent, name, who)
-        if node.ino not in self._lookups:
-            self._let_go(node.ino)
+        self._let_go(self._names.remove_directory(parent, name, who).ino)
 
     def rename(
         self,
@@ -356,17 +354,10 @@ class Vfs:
         return self._handles.add(opened)
 
     def open_real(self, ino: Inode, flags: int, who: Caller) -> OpenFile:
-        """Open a regular file without giving it a handle: for the virtual files that stand for it.
-
-        Raises
-        ------
-        NotFound
-            It has no name any more.  The kernel has no reference to it that would say whether it is
-            being let go of already.
-        """
+        """Open a regular file without a handle, for the virtual files that stand for it."""
         node = self._nodes.get(ino) or self._tree.node(ino)
         if not node.nlink:
-            raise NotFound
+            raise NotFound  # no reference of the kernel's tells whether it is let go of already
         if flags & TRUNCATE_FLAG:
             self._files.resize(node, 0, who)
         self._count_open(node, flags)
@@ -379,10 +370,9 @@ class Vfs:
 
     @staticmethod
     def _virtual_file(file: Any) -> OpenVirtual:
-        if file.__class__ is not OpenVirtual:
-            raise BadHandle
-        opened: OpenVirtual = file
-        return opened
+        if isinstance(file, OpenVirtual):
+            return file
+        raise BadHandle
 
     def write(self, handle: int, offset: int, data: Bytes, who: Caller | None = None) -> Any:
         """Write at `offset`; return the number of bytes taken, after which `data` may change.
