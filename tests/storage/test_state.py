@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.states import commit
+from vexfs_fuse.storage.database import MEMORY
 from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.rows import VectorRow
 from vexfs_fuse.storage.state import State, Totals
@@ -265,11 +266,29 @@ def test_committed_vectors_are_listed_in_order_and_come_many_at_a_time(
     assert state.listed_vectors(9).shape == (0, 3)
     inodes = [Inode(number) for number in range(2, 302)]
     found = list(state.committed_vectors(1, inodes))
-    assert sorted((ino, passage, row.lsn) for ino, passage, row in found) == expected
-    assert all(row.value == bytes([passage] * 8) for _, passage, row in found)
+    assert sorted((row[0], row[2], row[3]) for row in found) == expected
+    assert all(row[6] == bytes([row[2]] * 8) for row in found)
+    far = list(state.committed_vectors(1, [Inode(3), Inode(300)]))
+    assert sorted((row[0], row[2]) for row in far) == [(3, 0), (3, 1), (300, 0)]
     _damage(path, "UPDATE vectors SET stale = 1 WHERE ino = 6")
     state._database.refresh()
-    assert [ino for ino, _, _ in state.committed_vectors(1, [Inode(3), Inode(6)])] == [3, 3]
+    assert [row[0] for row in state.committed_vectors(1, [Inode(3), Inode(6)])] == [3, 3]
+
+
+def test_a_file_is_read_ahead_for_who_wants_much_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite3"
+    state = State.open(path)
+    size = path.stat().st_size
+    pieces = list(state.readings(size))
+    assert len(pieces) == 1
+    for piece in pieces:
+        piece()
+    assert not list(state.readings(size // 8))
+    state.close()
+    path.unlink()
+    pieces[0]()  # a failure is for others to meet
+    with closing(State.open(MEMORY)) as in_memory:
+        assert not list(in_memory.readings(size))
 
 
 def test_a_listing_that_damage_has_filled_with_text_is_made_of_the_vectors(

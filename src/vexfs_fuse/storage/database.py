@@ -4,9 +4,11 @@ In WAL mode with `synchronous=NORMAL` a commit survives the end of the process a
 cut from the next checkpoint on: only checkpoints sync.
 """
 
+import os
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,7 +18,7 @@ from vexfs_fuse.storage import rows, schema
 from vexfs_fuse.storage.damage import DamageFound
 from vexfs_fuse.storage.extent import Extent
 from vexfs_fuse.storage.rows import Row, Table
-from vexfs_fuse.units import Segment
+from vexfs_fuse.units import MIB, Segment
 
 MEMORY: Final = ":memory:"
 
@@ -28,6 +30,12 @@ ROWS_AT_ONCE: Final = 1_000
 
 EQUAL_MAX: Final = 100_000
 """So many directories are known to have two equal copies of their names."""
+
+READING_BYTES: Final = 64 * MIB
+"""What is read at a call of one of `readings`: a tenth of a second."""
+
+_READ_BYTES: Final = MIB
+_WANTED_SHARE: Final = 4
 
 Connect = Callable[..., sqlite3.Connection]
 """Called as `sqlite3.connect`; tests give one whose connections fail."""
@@ -119,6 +127,20 @@ class Database:
                 self._reader.execute("ROLLBACK")  # COMMIT would repeat the error of a failed read
             self._reader.execute("BEGIN")
 
+    def readings(self, wanted_bytes: int) -> Iterator[Callable[[], None]]:
+        """Yield what brings the file into the kernel's cache, a piece at a call, each for a thread.
+
+        Nothing where less is wanted of it than a quarter, or where it is larger than half of the memory.
+        Rows are read by single pages, which a cold disk answers at a thirtieth of its speed.
+        """
+        if self._path == MEMORY:
+            return
+        size = os.path.getsize(self._path)
+        memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        if wanted_bytes * _WANTED_SHARE >= size and size <= memory_bytes // 2:
+            for start in range(0, size, READING_BYTES):
+                yield partial(_read_through, self._path, start)
+
     def checkpoint(self) -> bool:
         """Move all commits into the database file and sync; whether nothing was left over."""
         if self._checkpointer is self.writer:
@@ -160,8 +182,12 @@ class Database:
         Without a table, rows are not verified.  `before` are the parameters before the inodes.
         """
         padding = (0,) * (schema.NODES_AT_ONCE - len(inodes))
+        return self.sound(table, sql, (*before, *inodes, *padding))
+
+    def sound(self, table: Table | None, sql: str, key: Row) -> list[Row]:
+        """Return the sound rows of a query; damage is for others to tell."""
         try:
-            found = self._select(sql, (*before, *inodes, *padding)).fetchall()
+            found = self._select(sql, key).fetchall()
         except SQLITE_ERRORS:
             return []
         return found if table is None else [row for row in found if table.holds(row)]
@@ -308,6 +334,18 @@ class Database:
         """
         found = self.all(schema.SELECT_ORPHANS)
         return [row[0] for row in found if rows.NODES.holds(row) and row[4] == 0]
+
+
+def _read_through(path: str, start: int) -> None:
+    """Read a piece of a file, for nothing but its pages in the cache; a failure is for others to meet."""
+    buffer = bytearray(_READ_BYTES)
+    try:
+        with open(path, "rb", buffering=0) as file:
+            file.seek(start)
+            for _ in range(READING_BYTES // _READ_BYTES):
+                file.readinto(buffer)
+    except OSError:
+        return
 
 
 class Rescued(NamedTuple):

@@ -181,6 +181,7 @@ SELECT ino, passage, lsn FROM vectors INDEXED BY vectors_listed WHERE space = ?
 ORDER BY ino, passage"""
 SELECT_SOME_VECTORS: Final = f"""
 SELECT * FROM vectors WHERE space = ? AND ino IN ({", ".join("?" * NODES_AT_ONCE)})"""
+SELECT_VECTORS_BETWEEN: Final = "SELECT * FROM vectors WHERE space = ? AND ino BETWEEN ? AND ?"
 UPSERT_VECTOR: Final = """
 INSERT INTO vectors VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (ino, space, passage) DO UPDATE
 SET lsn = excluded.lsn, origin = excluded.origin, stale = excluded.stale, value = excluded.value,

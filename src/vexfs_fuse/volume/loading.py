@@ -13,7 +13,6 @@ from typing import Any, Final
 import numpy as np
 
 from vexfs_fuse.pending import Pending
-from vexfs_fuse.storage.rows import VectorRow
 from vexfs_fuse.storage.state import State
 from vexfs_fuse.vectors.arrays import Longs
 from vexfs_fuse.vectors.rows import Row
@@ -36,6 +35,7 @@ class Loading:
         self._number = number
         self._view = view
         self._piece: _Piece | None = None
+        self._ahead = self._read_ahead()
         self._left: Longs | None = None  # rows that no shard had, once that is known
         self._at = 0
         self._lost = 0
@@ -62,12 +62,18 @@ class Loading:
             return None
         self._absorb()
         if self._piece is None:
-            work = self.space.restoring()
+            work = self.space.restoring() or next(self._ahead, None)
             if work is None:
                 self._begin_filling()
                 return None
             self._piece = _Piece(work)
         return Pending(self._piece.run, lambda _: self._absorb())
+
+    def _read_ahead(self) -> Iterator[Pending[None]]:
+        """Have the disk read what will be asked for row by row, if that is much; known once shards are there."""
+        wanted_bytes = _VALUE_BYTES * self.space.dimensions * len(self.space.absent)
+        for work in self._view.readings(wanted_bytes):
+            yield Pending(work, lambda _: None)
 
     def _absorb(self) -> None:
         """Take in a piece that has been worked, by whoever it was."""
@@ -99,29 +105,28 @@ class Loading:
         return table.live[rows] & (table.places[rows] < 0)
 
     def _fill(self, rows: Longs) -> None:
-        table = self.space.rows
-        wanted = {
-            (int(table.inos[row]), int(table.passages[row])): int(row) for row in rows.tolist()
-        }
+        if not len(rows):
+            return
+        table, value_bytes = self.space.rows, _VALUE_BYTES * self.space.dimensions
+        inodes = table.inos[rows].tolist()
+        keys = zip(inodes, table.passages[rows].tolist(), table.lsns[rows].tolist(), strict=True)
+        wanted = dict(zip(keys, rows.tolist(), strict=True))
         found: list[int] = []
         values: list[bytes] = []
-        inodes = list(dict.fromkeys(ino for ino, _ in wanted))
-        for ino, passage, vector in self._view.committed_vectors(self._number, inodes):
-            row = wanted.get((ino, passage))
-            if row is not None and self._fits(row, vector):
-                del wanted[ino, passage]
-                found.append(row)
-                values.append(vector.value)
+        for ino, _, passage, lsn, _, _, value, _ in self._view.committed_vectors(
+            self._number, inodes
+        ):
+            if len(value) == value_bytes:
+                row = wanted.pop((ino, passage, lsn), None)
+                if row is not None:
+                    found.append(row)
+                    values.append(value)
         if found:
             raw = np.frombuffer(b"".join(values), "<f4").astype(np.float32, copy=False)
             self.space.fill(np.array(found), raw.reshape(len(found), self.space.dimensions))
         self._lost += len(wanted)
         for row in wanted.values():
             self.space.forget(Row(row))
-
-    def _fits(self, row: int, vector: VectorRow) -> bool:
-        whole = len(vector.value) == _VALUE_BYTES * self.space.dimensions
-        return whole and vector.lsn == self.space.rows.lsns[row]
 
 
 class _Piece:
