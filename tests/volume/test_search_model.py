@@ -26,7 +26,7 @@ from vexfs_fuse.errors import NoAttribute, NotFound, VexfsError
 from vexfs_fuse.units import ROOT, Inode
 from vexfs_fuse.vfs.search.asking import Asking, Question
 from vexfs_fuse.vfs.search.results import ResultSet
-from vexfs_fuse.volume import catalogue
+from vexfs_fuse.volume import catalogue, search
 from vexfs_fuse.volume.attributes import Attributes
 from vexfs_fuse.volume.catalogue import Identity
 from vexfs_fuse.volume.check import check
@@ -72,6 +72,8 @@ class SearchMachine(RuleBasedStateMachine):
         super().__init__()
         self.few = patch.object(catalogue, "LOOK_FILES", 2)  # else too few are looked at together
         self.few.start()
+        self.unknown = patch.multiple(search, UNKNOWN_ROWS_MIN=1, LOOKED_AT_MAX=2, SPARE=0)
+        self.unknown.start()  # else files are never looked at one by one
         self.store = SimulatedStore()
         self.model = SearchModel(METRICS)
         self.private = b""
@@ -90,6 +92,8 @@ class SearchMachine(RuleBasedStateMachine):
             self.mounted.close()
             self.store.remove()
             self.few.stop()
+            self.unknown.stop()
+        self.unknown.stop()
 
     @initialize(seed=st.integers(0, 2**16))
     def populate(self, seed: int) -> None:

@@ -21,8 +21,11 @@ from vexfs_fuse.units import ROOT, Inode
 from vexfs_fuse.vectors import schedule
 from vexfs_fuse.vectors.hits import Hits
 from vexfs_fuse.vectors.space import Space
-from vexfs_fuse.volume import vector_indexes
+from vexfs_fuse.volume import search, vector_indexes
+from vexfs_fuse.volume.catalogue import Identity
 from vexfs_fuse.volume.check import check
+from vexfs_fuse.volume.hits import Outcome
+from vexfs_fuse.volume.query import Query
 
 COUNT = 40
 DIM = 4
@@ -176,6 +179,36 @@ def test_what_is_set_and_removed_before_loading_counts(store: SimulatedStore) ->
     assert nearest(mounted, COUNT) == inos[3]
     assert inos[4] not in space(mounted)
     assert check(mounted.volume) == []
+    mounted.close()
+
+
+def test_the_first_search_after_a_mount_looks_at_few_files(
+    store: SimulatedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(store)
+    monkeypatch.setattr(search, "UNKNOWN_ROWS_MIN", COUNT - 2)
+    monkeypatch.setattr(search, "SPARE", 2)
+    mounted = store.open()
+    load(mounted)
+    everyone = Identity(0, frozenset())
+    asked = mounted.volume.search
+    query, target = Query(k=3), asked.target(VECTORS[7], "default", None)
+    plain = asked.nearest(query, target, ROOT, everyone)
+    assert not mounted.volume.search.is_surveyed("default")
+    before = asked.generation
+    mounted.vfs.unlink(ROOT, b"%d" % (COUNT - 1), ROOT_USER)
+    mounted.vfs.unlink(ROOT, b"7", ROOT_USER)
+    assert asked.generation > before
+    list(mounted.volume.names.purge())  # lets go of what has no name
+    plain = asked.nearest(query, target, ROOT, everyone)
+    assert not mounted.volume.search.is_surveyed("default")
+    among_all = asked.nearest(query._replace(names=(b"*",)), target, ROOT, everyone)
+    assert mounted.volume.search.is_surveyed("default")
+    assert isinstance(plain, Outcome)
+    assert isinstance(among_all, Outcome)
+    assert plain.hits == among_all.hits
+    assert plain.candidates == among_all.candidates == COUNT - 2
+    check(mounted.volume)
     mounted.close()
 
 

@@ -13,17 +13,17 @@ import numpy as np
 from vexfs_fuse.errors import InvalidArgument, NoAttribute, NotFound, VexfsError
 from vexfs_fuse.pending import Pending
 from vexfs_fuse.tree.node import Node
-from vexfs_fuse.units import Inode
+from vexfs_fuse.units import ROOT, Inode
 from vexfs_fuse.vectors.codec import finite, from_raw
 from vexfs_fuse.vectors.hits import Hits
 from vexfs_fuse.vectors.space import Space
 from vexfs_fuse.volume.by_names import ByNames
 from vexfs_fuse.volume.catalogue import MANY_NAMES, Bools, Catalogue, Identity, Place, Slots
-from vexfs_fuse.volume.change_log import ChangeLog
 from vexfs_fuse.volume.files import Files
 from vexfs_fuse.volume.filters import Filters
 from vexfs_fuse.volume.hits import Hit, Outcome
 from vexfs_fuse.volume.query import Query
+from vexfs_fuse.volume.row_slots import RowSlots
 from vexfs_fuse.volume.slices import in_slices, then
 from vexfs_fuse.volume.vectors import WHOLE, Vectors
 from vexfs_fuse.volume.word_filter import ANY_WORDS, WordFilter
@@ -33,12 +33,19 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 MASKS_MAX: Final = 16
 """Answers to "which rows may be found" that are kept, a byte a row each."""
 
-STEP_ROWS: Final = 512
-"""Rows that are given their slots between two looks at the clock."""
-
 STEP_FILES: Final = 128
 """Files between two looks at the clock."""
 
+UNKNOWN_ROWS_MIN: Final = 4_096
+"""With fewer vectors, what must be known of all files is soon looked at, after a mount as well."""
+
+LOOKED_AT_MAX: Final = 1_024
+"""So many of the nearest are looked at one by one, before all files are."""
+
+SPARE: Final = 22
+"""So many more than are wanted are looked at first."""
+
+_MORE: Final = 8
 _NO_ROWS: Final = np.zeros(0, np.int64)
 
 
@@ -74,7 +81,8 @@ class Search:
         self._tree = catalogue.tree
         self._dirty = dirty
         self._filters = Filters(catalogue.tree, get_xattr, size_times)
-        self._row_slots: dict[str, _RowSlots] = {}
+        self._row_slots: dict[str, RowSlots] = {}
+        self._surveyed: dict[str, Space] = {}  # of whose files all was known at some time
         self._masks: OrderedDict[Any, _Known] = OrderedDict()
         self.by_names = ByNames(catalogue, self._filters).find
 
@@ -82,6 +90,10 @@ class Search:
     def generation(self) -> int:
         """Grows with everything that may alter which files are found."""
         return self._catalogue.generation
+
+    def is_surveyed(self, name: str) -> bool:
+        """Whether all files of a space have been looked at since the mount."""
+        return self._surveyed.get(name) is self._vectors.spaces.get(name)
 
     def space(self, name: str) -> Space:
         """Return a space that has vectors.
@@ -122,6 +134,20 @@ class Search:
     ) -> Outcome | Pending[Outcome]:
         """Find the files whose vectors are nearest to what `target` made."""
         space = target.space
+        is_large = len(space) >= UNKNOWN_ROWS_MIN
+        if (
+            is_large
+            and not self.is_surveyed(space.name)
+            and words is ANY_WORDS
+            and not query.has_filters
+        ):
+            return self._one_by_one(query, target, scope, who)
+        return self._among_all(query, target, scope, who, words)
+
+    def _among_all(
+        self, query: Query, target: Target, scope: Inode, who: Identity, words: WordFilter
+    ) -> Outcome | Pending[Outcome]:
+        space = target.space
 
         def outcome(near: Near) -> Outcome:
             hits = self._hits(near, query, scope, who, space.name)
@@ -131,6 +157,42 @@ class Search:
 
         answer: Outcome | Pending[Outcome] = then(
             self.near(query, target, scope, who, query.k, words), outcome
+        )
+        return answer
+
+    def _one_by_one(
+        self, query: Query, target: Target, scope: Inode, who: Identity
+    ) -> Outcome | Pending[Outcome]:
+        """Look at the nearest of all rows until enough may be found, while little is known of files.
+
+        After a mount a million files take seconds to look at, and most often the first few will do.
+        Whoever finds too few among many of the nearest waits for all.
+        """
+        space = target.space
+
+        def ask(count: int) -> Any:
+            wanted = count + (target.exclude is not None)
+            mode = "exact" if query.mode == "exact" else "auto"
+            found = space.search(target.vector, wanted, mode=mode)
+            return then(found, lambda found: judge(_without(found, target.exclude), count))
+
+        def judge(found: Hits, count: int) -> Any:
+            self._catalogue.slots_of(found.inos.tolist())  # their changes alter the answer
+            near = Near(found, 0, -1)  # of no generation: nothing has been made sure of
+            hits = self._hits(near, query, scope, who, space.name)
+            floor = query.min_score
+            beyond = floor is not None and len(found.scores) and found.scores[-1] < floor
+            if len(hits) < query.k and len(found.inos) >= count and not beyond:
+                if count >= LOOKED_AT_MAX:
+                    return self._among_all(query, target, scope, who, ANY_WORDS)
+                return ask(count * _MORE)
+            everyone = who.uid == 0 and scope == ROOT
+            candidates = len(space) - (target.exclude is not None) if everyone else len(hits)
+            recall = space.recall.recall
+            return Outcome(hits, found.plan, space.name, space.model, found.ef, candidates, recall)
+
+        answer: Outcome | Pending[Outcome] = then(
+            in_slices(self._loaded(space)), lambda _: ask(query.k + SPARE)
         )
         return answer
 
@@ -192,9 +254,7 @@ class Search:
         self, space: Space, query: Query, scope: Inode, who: Identity
     ) -> Generator[Pending[Any] | None, None, Bools]:
         """Return which rows may be found; the same answer serves until something changes."""
-        loading = self._vectors.loadings.get(space.name)
-        if loading is not None and loading.space is space:
-            yield from loading.steps()
+        yield from self._loaded(space)
         self._note_dirty(query)
         key = (
             space.name,
@@ -226,6 +286,12 @@ class Search:
             self._masks.popitem(last=False)
         live: Bools = known.mask & space.rows.live[: space.rows.limit]
         return live
+
+    def _loaded(self, space: Space) -> Generator[Pending[Any] | None, None, None]:
+        """Take the steps that are left until all vectors of a space are in memory."""
+        loading = self._vectors.loadings.get(space.name)
+        if loading is not None and loading.space is space:
+            yield from loading.steps()
 
     def _changed(self, before: "_Place", now: "_Place", slots: Slots) -> Slots | None:
         """Return the rows that must be looked at again; None: all of them."""
@@ -260,10 +326,11 @@ class Search:
         """Return the catalogue's slot of each row, all of them up to date."""
         row_slots = self._row_slots.get(space.name)
         if row_slots is None or row_slots.space is not space:
-            row_slots = self._row_slots[space.name] = _RowSlots(space, self._catalogue)
+            row_slots = self._row_slots[space.name] = RowSlots(space, self._catalogue)
         while row_slots.is_behind or self._catalogue.is_behind:
             yield from row_slots.follow()
             yield from self._catalogue.refresh()
+        self._surveyed[space.name] = space
         return row_slots.slots()
 
     def _mask(self, slots: Slots, query: Query, scope: Inode, who: Identity) -> Bools:
@@ -382,7 +449,7 @@ class Search:
 class _Place(NamedTuple):
     """How far changes were followed."""
 
-    row_slots: "_RowSlots"
+    row_slots: "RowSlots"
     epoch: int
     looked_at: int
     given: int
@@ -393,44 +460,6 @@ class _Known(NamedTuple):
 
     place: _Place
     mask: Bools  # not to be changed: searches under way look at it
-
-
-class _RowSlots:
-    """The catalogue's slot of each row of a space; a row may come to stand for another inode."""
-
-    def __init__(self, space: Space, catalogue: Catalogue) -> None:
-        self.space = space
-        self._catalogue = catalogue
-        self._inos: Slots = np.zeros(0, np.int64)
-        self._slots: Slots = np.zeros(0, np.int64)
-        self._given = 0  # of the rows, when they were looked at
-        self.given = ChangeLog()  # rows
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether there are rows without a slot, or with another inode's."""
-        return self._given != self.space.rows.given
-
-    def follow(self) -> Iterator[None]:
-        """Give each row its slot; it can be left alone at each step."""
-        rows = self.space.rows
-        given = rows.given
-        if len(self._inos) < rows.limit:
-            self._inos = _longer(self._inos, len(rows.inos))
-            self._slots = _longer(self._slots, len(rows.inos))
-        outdated = np.flatnonzero(self._inos[: rows.limit] != rows.inos[: rows.limit])
-        for start in range(0, len(outdated), STEP_ROWS):
-            some = outdated[start : start + STEP_ROWS]
-            inos = rows.inos[some]
-            self._slots[some] = self._catalogue.slots_of(inos.tolist())
-            self._inos[some] = inos
-            self.given.extend(some.tolist())
-            yield
-        self._given = given
-
-    def slots(self) -> Slots:
-        """Return the slot of each row number below the space's limit."""
-        return self._slots[: self.space.rows.limit]
 
 
 def _allowed(mask: Bools, space: Space, ino: Inode) -> int:
@@ -449,9 +478,3 @@ def _without(found: Hits, ino: Inode | None) -> Hits:
         scores=found.scores[kept],
         distances=found.distances[kept],
     )
-
-
-def _longer(array: Slots, length: int) -> Slots:
-    longer: Slots = np.zeros(length, np.int64)
-    longer[: len(array)] = array
-    return longer
