@@ -463,6 +463,7 @@ BOUNDS: Final = (
     ("volume.loading", "FILL_ROWS"),
     ("volume.vector_indexes", "LOAD_STEPS"),
     ("volume.vector_indexes", "INDEX_STEPS"),
+    ("volume.vector_indexes", "INDEX_STEPS_QUIET"),
     ("volume.vector_indexes", "CLOSING_S"),
     ("vectors.schedule", "SHARDS_MAX"),
     ("storage.commit", "STEP_ROWS"),

@@ -7,6 +7,7 @@ import pytest
 
 from tests.vectors.worlds import clustered, finished, settle
 from vexfs_fuse.units import Inode, Lsn
+from vexfs_fuse.vectors import shard
 from vexfs_fuse.vectors.metric import Metric
 from vexfs_fuse.vectors.space import Space
 from vexfs_fuse.vectors.upkeep import BuildFailed, Built
@@ -121,3 +122,24 @@ def test_a_tail_that_has_little_stays_one() -> None:
     space = filled(TAIL_ROWS + TAIL_ROWS // 4 - 1)
     settle(space)
     assert space.statistics()["tail"] == TAIL_ROWS // 4 - 1
+
+
+def test_a_large_shard_is_built_on_all_cores_when_nobody_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shard, "threads_to_build", lambda: 2)
+    vectors = np.random.default_rng(0).normal(size=(700, 8)).astype(np.float32)
+    for small_rows, step_rows in ((100, 128), (1_000, 64)):
+        monkeypatch.setattr(shard, "SMALL_ROWS", small_rows)
+        builder = shard.ShardBuilder(vectors, Metric.L2)
+        builder.add_some()
+        assert builder.count == 64
+        while not builder.finished:
+            before = builder.count
+            builder.add_some(alone=True)
+            assert builder.count == min(before + step_rows, len(vectors))
+        built = builder.shard()
+        for number in range(0, len(vectors), 50):
+            answer = built.nearest(vectors[number], 1, 50)
+            assert answer is not None
+            assert answer[0].tolist() == [number]

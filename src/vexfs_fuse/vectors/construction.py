@@ -55,14 +55,14 @@ class Construction:
         """How much is done, 0 to 1."""
         return 0.0 if self._builder is None else self._builder.count / max(1, len(self.matrix))
 
-    def step(self, step_s: float = STEP_S) -> "Construction":
-        """Work for about `step_s`; return itself."""
+    def step(self, step_s: float = STEP_S, *, alone: bool = False) -> "Construction":
+        """Work for about `step_s`, on all cores if we are `alone`; return itself."""
         begun = time.perf_counter()
         if self._builder is None:
             self._gather()
             self._builder = ShardBuilder(self.matrix, self._metric)
         while time.perf_counter() < begun + step_s and not self._builder.finished:
-            self._builder.add_some()
+            self._builder.add_some(alone=alone)
         if self._builder.finished:
             self.shard = self._builder.shard()
         self.seconds += time.perf_counter() - begun

@@ -5,6 +5,7 @@ positions.  Work in a thread: building releases the GIL, `state` and `restored` 
 copy (about 1 ms per MiB on a slow day), so they wait for idle moments.
 """
 
+import os
 from typing import Any, Final, TypeAlias
 
 import hnswlib
@@ -26,6 +27,9 @@ EFFORT_OF_BUILDING_SMALL: Final = 64
 SMALL_ROWS: Final = 20_000
 """A small shard is soon merged, and while it is built its vectors are scanned: so in a hurry, 1.6
 times as fast for .006 of recall."""
+
+THREADS_MAX: Final = 4
+"""That build one large shard beside each other when nobody waits for the cores."""
 
 _NODE_BYTES: Final = 80  # labels, locks, map entries, upper levels: 1.75 KB in all at 384 d
 _ROWS_PER_STEP: Final = 64
@@ -50,17 +54,26 @@ class ShardBuilder:
         """Whether all rows are in."""
         return self.count == len(self._matrix)
 
-    def add_some(self) -> None:
-        """Add the next rows."""
-        rows = self._matrix[self.count : self.count + _ROWS_PER_STEP]
+    def add_some(self, *, alone: bool = False) -> None:
+        """Add the next rows; a large shard's on all cores, if we are `alone`.
+
+        In which order several threads come is chance, and so are some links: a small shard is always the same.
+        """
+        threads = threads_to_build() if alone and len(self._matrix) > SMALL_ROWS else 1
+        rows = self._matrix[self.count : self.count + threads * _ROWS_PER_STEP]
         labels = np.arange(self.count, self.count + len(rows))
-        self._graph.add_items(rows, labels, num_threads=1)
+        self._graph.add_items(rows, labels, num_threads=threads)
         self.count += len(rows)
 
     def shard(self) -> "Shard":
         """Return what was built; nothing can be added any more."""
         assert self.finished
         return Shard(self._graph, self.count)
+
+
+def threads_to_build() -> int:
+    """Return how many threads build beside each other when nobody waits."""
+    return min(THREADS_MAX, len(os.sched_getaffinity(0)))
 
 
 class Shard:

@@ -51,7 +51,7 @@ class Upkeep:
         if not self._constructions:
             return None
         construction = self._constructions[-1]
-        return Pending(lambda: _stepped(construction), self._resume)
+        return Pending(lambda: _stepped(construction, alone=idle), self._resume)
 
     def statistics(self) -> dict[str, Any]:
         """Return counters, and how far what is being built has come."""
@@ -107,10 +107,10 @@ def _comes_before(work: Work, sizes: list[Size], current: Construction | None) -
     return rows * _SMALLER <= len(current.rows)
 
 
-def _stepped(construction: Construction) -> Construction:
+def _stepped(construction: Construction, *, alone: bool) -> Construction:
     """Take a step; running out of memory is an answer: search does without the graph."""
     try:
-        return construction.step()
+        return construction.step(alone=alone)
     except (MemoryError, RuntimeError) as error:
         construction.failure = str(error) or type(error).__name__
         return construction
