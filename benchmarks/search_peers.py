@@ -83,6 +83,9 @@ def _ours(arguments: argparse.Namespace, real: Collection, work: Path) -> dict[s
             "ready_after_s": ready,
             "bytes_per_vector": (mounted.resident_bytes() - before) / len(real.base),
         }
+        progress("vexfs, finding its effort")  # as the peers' was chosen, by these questions
+        search.asked_by_new(bench)
+        bench.wait_until_built()
         asked = {"vexfs, .new": search.asked_by_new(bench), "vexfs, listing": search.listed(bench)}
         common["effort"] = bench.space()["ef"]
         mounted.end()

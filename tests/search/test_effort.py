@@ -71,7 +71,7 @@ def test_the_effort_follows_from_the_recall_that_is_wanted() -> None:
         assert comes_true(lambda: space(volume.path)["ef"] < 128, within_s=60)
         log = volume.log.read_text()
         assert "effort 128 -> " in log
-        assert "is above 0.5" in log
+        assert "192 questions asked again: recall " in log
         for query in VECTORS[:: COUNT // 100]:
             header(volume.path, query)
         assert comes_true(lambda: space(volume.path)["recall"] is not None, within_s=60)

@@ -5,7 +5,7 @@ it is exceeded for long.  Knows arrays, no space.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -117,6 +117,20 @@ class Recall:
         self._recent.append(right / count)
         self.judged += 1
         return None if self.pinned else self._adapt()
+
+    def calibrated(self, ef: int, recalls: Sequence[float]) -> EffortChanged | None:
+        """Take the effort that was found for questions asked again, and what each of them found."""
+        if self.pinned:
+            return None
+        before, self.ef = self.ef, max(EF_MIN, min(EF_MAX, ef))
+        self._samples.clear()  # of another effort
+        self._recent.clear()
+        self._recent.extend(recalls)
+        self.judged += len(recalls)
+        if self.ef == before:
+            return None
+        told = f"{len(recalls)} questions asked again: recall {self.recall:.3f} for {self.target:g}"
+        return EffortChanged(before, self.ef, told)
 
     def statistics(self) -> dict[str, Any]:
         """Return the running recall and what it led to."""

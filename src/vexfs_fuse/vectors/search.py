@@ -122,7 +122,7 @@ def _by_graph(task: Task, view: View, ask: Ask) -> Found | None:
     ef = effort(task.ef, view.live_count, task.live)
     fetch = fetched(ask.wanted, share)
     while fetch < view.shard.count:
-        depth = deeper(ef, fetch, ask.wanted)
+        depth = deeper(ef, fetch)
         graph_ns = cost.graph(view.shard.count, depth)
         if graph_ns > 2 * cost.scan(len(view.vectors)) and not task.forced:
             return None

@@ -11,7 +11,8 @@ from vexfs_fuse.errors import InvalidArgument
 from vexfs_fuse.pending import Pending
 from vexfs_fuse.units import Inode, Lsn
 from vexfs_fuse.vectors import codec, planner, schedule, search
-from vexfs_fuse.vectors.arrays import Floats, Longs, Mask
+from vexfs_fuse.vectors.arrays import Doubles, Floats, Longs, Mask
+from vexfs_fuse.vectors.calibration import Calibration, Questions
 from vexfs_fuse.vectors.exact import Ask, View, cut
 from vexfs_fuse.vectors.hits import Hits
 from vexfs_fuse.vectors.metric import Metric
@@ -30,6 +31,9 @@ T = TypeVar("T")
 
 LOOP_NS_MAX: Final = 2_000_000.0
 """A search that is expected to take longer is handed out as `Pending`."""
+
+CALIBRATED_MIN: Final = 2_000
+"""In a space of fewer vectors, graphs are hardly ever asked."""
 
 SLACK: Final = 32
 """How many more a search in a thread looks for, to make up for what is removed meanwhile."""
@@ -75,6 +79,9 @@ class Space:
         self._found: Restoring | None = None
         self._saving: Saving | None = None
         self._busy = False
+        self._questions = Questions()
+        self._calibration: Calibration | None = None
+        self._calibrated_for: tuple[int, int] | None = None
 
     @property
     def rows(self) -> Rows:
@@ -123,6 +130,7 @@ class Space:
         ef: int | None = None,
         mode: str = "auto",
         per_inode: bool = True,
+        is_stored: bool = False,
     ) -> Hits | Pending[Hits]:
         """Return the `count` nearest, at least that many whenever there are candidates.
 
@@ -141,6 +149,9 @@ class Space:
             `auto`; `exact` compares every candidate, `ann` asks every graph.
         per_inode
             Whether only the best passage of an inode counts.
+        is_stored
+            Whether the question is a vector of the space: that is found so easily that nothing is
+            learned from it about other questions.
 
         """
         if mode not in MODES:
@@ -148,11 +159,13 @@ class Space:
         if count < 1:
             raise InvalidArgument(f"{count} hits cannot be searched for")
         ask = self._ask(self.metric.prepare(query), count)
+        if not is_stored:
+            self._questions.offer(ask.query)
         task = self._task(ask, mask, ef or self.recall.ef, mode, per_inode=per_inode)
         if task.plan.ns > self.loop_ns_max:
             return self._in_a_thread(task, ask)
         nearest = search.run(task, ask)
-        if not task.plan.exact:
+        if not task.plan.exact and not is_stored:
             self.recall.offer(lambda: self._sample(ask, mask, nearest, per_inode=per_inode))
         return self._hits(task, nearest)
 
@@ -228,6 +241,7 @@ class Space:
 
         One at a time: None until `resume` has been called, which answers an event for the journal (`Built`,
         `BuildFailed`, `EffortChanged`, `Saved`, `SaveFailed`) or None.  What can wait is done when `idle` only.
+        When nothing is to be built and enough was asked, the effort is calibrated, once for the graphs there are.
         Saved is what is `durable`, on a disk that has so much room, once all that was saved before is loaded;
         shards that are too large to be merged before others are built: a crash need not take hours of work.
         """
@@ -239,6 +253,8 @@ class Space:
             if saving is not None:
                 return saving
         work: Pending[Any] | None = self.upkeep.due(idle=idle)
+        if work is None:
+            work = self._calibrating()
         if work is None and idle:
             work = self._judging() or self.unsaved(durable, room_bytes)
         return work if self._busy else self._alone(work)
@@ -363,6 +379,45 @@ class Space:
             lambda: search.run(copied, ask),
             lambda nearest: self.recall.judge(found, nearest.scores),
         )
+
+    def _calibrating(self) -> Pending[EffortChanged | None] | None:
+        """Return the next step towards the effort that the questions need, of these graphs."""
+        if self._calibration is None:
+            graphs = self._graphs()
+            if graphs == self._calibrated_for or graphs is None or self.recall.pinned:
+                return None
+            if not self._questions.are_enough:
+                return None
+            self._calibrated_for = graphs
+            self._calibration = self._calibration_now()
+        calibration = self._calibration
+        return Pending(lambda: calibration.step(), self._take_calibrated)
+
+    def _graphs(self) -> tuple[int, int] | None:
+        """Return what changes when graphs have become others for most vectors; None without such."""
+        parts = [part for part in self.parts.all if part.shard is not None]
+        if 2 * sum(part.live_count for part in parts) < len(self) or len(self) < CALIBRATED_MIN:
+            return None
+        largest = max(parts, key=lambda part: part.live_count)
+        half = 2 * largest.live_count >= len(self)
+        return largest.number if half else 0, len(self).bit_length()
+
+    def _calibration_now(self) -> Calibration:
+        asks = [self._ask(query, planner.K_OF_EFFORT) for query in self._questions.all()]
+        task = self._task(asks[0], None, self.recall.ef, planner.ANN, per_inode=False)
+        views = [view._replace(live=view.live.copy()) for view in task.views]
+        task = task._replace(views=views)
+
+        def answer(ask: Ask, ef: int) -> Doubles:
+            return search.run(task._replace(ef=ef), ask).scores
+
+        return Calibration(asks, views, answer, self.recall.target)
+
+    def _take_calibrated(self, calibration: Calibration) -> EffortChanged | None:
+        if calibration.found is None:
+            return None
+        self._calibration = None
+        return self.recall.calibrated(*calibration.found)
 
 
 def _field(views: list[View], candidates: int, live: int) -> Field:

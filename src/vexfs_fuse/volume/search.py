@@ -220,7 +220,13 @@ class Search:
             allowed = int(np.count_nonzero(mask))
             everything = allowed == len(space)
             wanted = count + (exclude is not None)  # a mask without it would cost more
-            found = space.search(vector, wanted, mask=None if everything else mask, mode=mode)
+            found = space.search(
+                vector,
+                wanted,
+                mask=None if everything else mask,
+                mode=mode,
+                is_stored=exclude is not None,
+            )
             if exclude is not None:
                 allowed -= _allowed(mask, space, exclude)
             generation = self.generation
