@@ -5,6 +5,7 @@ store has to hold it as well.
 """
 
 import errno
+import json
 import os
 import random
 import resource
@@ -19,6 +20,7 @@ from typing import Final
 import pytest
 
 from tests.support.mounting import MountedVolume
+from tests.support.searching import eventually
 from tests.support.syscalls import refused
 from vexfs_fuse.units import KIB, MIB
 
@@ -166,6 +168,32 @@ def test_open_files_beyond_the_bound_are_refused_and_the_volume_goes_on() -> Non
             for descriptor in descriptors:
                 os.close(descriptor)
         (bounded.path / "after").write_bytes(b"after")
+        bounded.stop()
+        assert bounded.problems() == []
+    finally:
+        bounded.discard()
+
+
+def test_a_hit_that_could_not_be_opened_is_let_go_of_like_any_file() -> None:
+    bounded = MountedVolume(arguments=["--max-open-files", "16"])
+
+    def inodes() -> int:
+        status = json.loads((bounded.path / ".vexfs/status.json").read_text())
+        return int(status["volume"]["inodes"])
+
+    try:
+        bounded.start()
+        before = inodes()
+        (bounded.path / "found").write_bytes(b"found")
+        hit = bounded.path / ".search/name=found/001-found"
+        hit.stat()
+        held = [os.open(bounded.path / "found", os.O_RDONLY) for _ in range(16)]
+        with refused(errno.ENFILE):
+            hit.read_bytes()
+        for descriptor in held:
+            os.close(descriptor)
+        (bounded.path / "found").unlink()
+        assert eventually(lambda: inodes() == before)
         bounded.stop()
         assert bounded.problems() == []
     finally:

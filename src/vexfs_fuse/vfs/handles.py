@@ -52,11 +52,21 @@ class Handles:
         ------
         TooManyOpen
         """
-        if len(self.open) >= self._open_max:
+        if len(self.open) >= self._open_max:  # as `require_room`, without a call
             raise TooManyOpen
         handle = self._last = self._last + 1
         self.open[handle] = what
         return handle  # type: ignore[return-value]  # calling Handle() takes 60 ns
+
+    def require_room(self) -> None:
+        """Refuse if no further handle can be had.
+
+        Raises
+        ------
+        TooManyOpen
+        """
+        if len(self.open) >= self._open_max:
+            raise TooManyOpen
 
     def get(self, handle: int) -> Any:
         """Return what the handle stands for.

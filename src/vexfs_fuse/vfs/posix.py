@@ -348,6 +348,7 @@ class Vfs:
 
     def _open_virtual(self, ino: Inode, flags: int, who: Caller) -> Handle:
         tree = self._virtual.of(ino)
+        self._handles.require_room()  # what is opened counts itself
         opened = tree.open(ino, flags, who)
         if opened.__class__ is not OpenFile:
             opened = OpenVirtual(tree, opened)
