@@ -4,6 +4,7 @@ import errno
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,22 @@ def test_create_refuses_what_is_there_and_replace_what_is_not(file: Path) -> Non
         os.setxattr(file, "user.key", b"3", os.XATTR_CREATE)
     os.setxattr(file, "user.key", b"4", os.XATTR_REPLACE)
     assert os.getxattr(file, "user.key") == b"4"
+
+
+def test_of_all_who_create_an_attribute_at_once_one_succeeds(file: Path) -> None:
+    def create(key: str, value: bytes) -> bool:
+        try:
+            os.setxattr(file, key, value, os.XATTR_CREATE)
+        except FileExistsError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(100):
+            key = f"user.key{number}"
+            made = list(pool.map(create, [key] * 8, [b"%d" % each for each in range(8)]))
+            assert made.count(True) == 1
+            assert os.getxattr(file, key) == b"%d" % made.index(True)
 
 
 def test_a_value_is_replaced_by_a_shorter_one(file: Path) -> None:
