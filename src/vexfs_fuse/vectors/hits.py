@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from vexfs_fuse.units import Inode
 from vexfs_fuse.vectors.arrays import Doubles, Ints, Longs
 
 
@@ -30,3 +31,15 @@ class Hits(NamedTuple):
     def exact(self) -> bool:
         """Whether nothing nearer can have been missed."""
         return self.plan == "exact"
+
+    def without(self, ino: Inode | None) -> "Hits":
+        """Leave an inode out of what was found."""
+        if ino is None:
+            return self
+        kept = self.inos != ino
+        return self._replace(
+            inos=self.inos[kept],
+            passages=self.passages[kept],
+            scores=self.scores[kept],
+            distances=self.distances[kept],
+        )

@@ -174,7 +174,7 @@ class Search:
             wanted = count + (target.exclude is not None)
             mode = "exact" if query.mode == "exact" else "auto"
             found = space.search(target.vector, wanted, mode=mode)
-            return then(found, lambda found: judge(_without(found, target.exclude), count))
+            return then(found, lambda found: judge(found.without(target.exclude), count))
 
         def judge(found: Hits, count: int) -> Any:
             self._catalogue.slots_of(found.inos.tolist())  # their changes alter the answer
@@ -230,7 +230,7 @@ class Search:
             if exclude is not None:
                 allowed -= _allowed(mask, space, exclude)
             generation = self.generation
-            return then(found, lambda found: Near(_without(found, exclude), allowed, generation))
+            return then(found, lambda found: Near(found.without(exclude), allowed, generation))
 
         near: Near | Pending[Near] = then(
             in_slices(self._candidates(space, query, scope, who)), search
@@ -471,16 +471,3 @@ class _Known(NamedTuple):
 def _allowed(mask: Bools, space: Space, ino: Inode) -> int:
     """Return how many rows of an inode a mask allows."""
     return sum(bool(mask[row]) for row in space.rows.of(ino) if row < len(mask))
-
-
-def _without(found: Hits, ino: Inode | None) -> Hits:
-    """Leave an inode out of what was found."""
-    if ino is None:
-        return found
-    kept = found.inos != ino
-    return found._replace(
-        inos=found.inos[kept],
-        passages=found.passages[kept],
-        scores=found.scores[kept],
-        distances=found.distances[kept],
-    )
