@@ -2,6 +2,7 @@
 
 The vectors are real ones, repeated with small perturbations.  `vexfs import` takes them in; what is
 nearest is computed exactly beside.  Before a mount the kernel's caches are dropped where that is allowed.
+The last mount finds no graphs: how soon is a question answered then?
 
 usage: python -m benchmarks.vectors_scale [--quick] [--vectors N] [--data DIR] [--json FILE]
 """
@@ -42,7 +43,8 @@ NOISE: Final = 0.2
 
 _CHUNK: Final = 50_000
 _DIRECTORY_FILES: Final = 1_000
-_PATIENCE_S: Final = 3 * 3600.0
+_PATIENCE_S: Final = 900.0
+_REPORT_S: Final = 60.0
 _LOADED_WITHIN_S: Final = 600.0
 _DATA: Final = Path(__file__).parents[2] / "shared/data/wordnet50k"
 
@@ -133,7 +135,7 @@ def main() -> None:
         default=_PATIENCE_S,
         help="seconds to wait for graphs; what is not in one by then is compared one by one",
     )
-    made.add_argument("--rebuild", action="store_true", help="remove the indexes at the end, too")
+    made.add_argument("--rebuild", action="store_true", help="wait for graphs at the end once more")
     arguments = made.parse_args()
     end_on_sigterm()
     count = QUICK if arguments.quick else arguments.vectors
@@ -161,7 +163,7 @@ def _measured(
         with resident.phase(figures, "import"):
             _import(mounted, vectors)
         with resident.phase(figures, "index"):
-            _wait_for(mounted, _is_indexed, patience_s)
+            figures["graphs"] = _watched(mounted, patience_s)
         figures["waiting"] = _space(mounted)["waiting"]
         figures["indexed"] = _searched(mounted, vectors)
         if not figures["waiting"]:  # else what is built is saved by unmounting
@@ -172,11 +174,11 @@ def _measured(
         figures["store_gib"] = _sizes(mounted.store)
         _remount(mounted, resident, vectors, figures, "remount")
         figures["remounted"] = _searched(mounted, vectors)
+        mounted.end()
+        for path in mounted.store.glob("vectors/*/*"):
+            path.unlink()
+        _remount(mounted, resident, vectors, figures, "without_indexes")
         if is_rebuilt:
-            mounted.end()
-            for path in mounted.store.glob("vectors/*/*"):
-                path.unlink()
-            _remount(mounted, resident, vectors, figures, "without_indexes")
             with resident.phase(figures, "rebuild"):
                 _wait_for(mounted, _is_indexed, patience_s)
             figures["rebuilt"] = _searched(mounted, vectors)
@@ -220,6 +222,23 @@ def _wait_for(
     while not is_so(space := _space(mounted)) and time.monotonic() < end_s:
         progress(f"{space['waiting']:,} wait, {space['building'] or 'nothing'} built")
         time.sleep(1.0)
+
+
+def _watched(mounted: systems.Mounted, patience_s: float) -> list[tuple[float, int]]:
+    """Wait for graphs; return after how many seconds, once a minute, how many vectors had one."""
+    start = time.monotonic()
+    seen = [(0.0, _in_graphs(_space(mounted)))]
+    while (left_s := start + patience_s - time.monotonic()) > 0:
+        _wait_for(mounted, _is_indexed, min(_REPORT_S, left_s))
+        space = _space(mounted)
+        seen.append((time.monotonic() - start, _in_graphs(space)))
+        if _is_indexed(space):
+            break
+    return seen
+
+
+def _in_graphs(space: dict[str, Any]) -> int:
+    return int(space["vectors"] - space["tail"])
 
 
 def _remount(
@@ -316,6 +335,11 @@ def readable(found: dict[str, Any]) -> str:
         "",
         report.table(["phase", "seconds", "vectors a second", "GiB resident"], rows),
         "",
+        report.table(
+            ["seconds after the import", "vectors in graphs"],
+            [[f"{seconds:,.0f}", f"{rows:,}"] for seconds, rows in found["graphs"]],
+        ),
+        "",
         report.table(["searches", "median us", "p99 us", "recall@10"], searches),
         "",
         f"resident at most {most_gib:.2f} GiB (target {RESIDENT_GIB_MAX:g}: {_met(most_gib <= RESIDENT_GIB_MAX)})",
@@ -326,9 +350,11 @@ def readable(found: dict[str, Any]) -> str:
         "store, GiB: "
         + ", ".join(f"{part} {gib:.2f}" for part, gib in sorted(found["store_gib"].items())),
     ]
-    if "without_indexes_first_answer_seconds" in found:
-        seconds = found["without_indexes_first_answer_seconds"]
-        lines.append(f"first answer after {seconds:.2f} s where the indexes had been removed")
+    seconds = found["without_indexes_first_answer_seconds"]
+    lines.append(
+        f"first answer after {seconds:.2f} s where the graphs had been removed"
+        f" (target {FIRST_ANSWER_S_MAX:g}: {_met(seconds <= FIRST_ANSWER_S_MAX)})"
+    )
     return "\n".join(lines)
 
 
