@@ -40,8 +40,10 @@ def test_a_miss_is_told() -> None:
         "unmount_seconds": 1.0,
         "remount_mount_seconds": 1.0,
         "remount_first_answer_seconds": 20.0,
+        "without_indexes_first_answer_seconds": 20.0,
+        "graphs": [(0.0, 0), (60.0, 1_000)],
         "store_gib": {"vectors": 1.0},
     }
     for name in ("create", "import", "index", "save", "remount"):
         found |= {f"{name}_seconds": 2.0, f"{name}_resident_gib": 7.0}
-    assert readable(found).count("MISSED") == 3
+    assert readable(found).count("MISSED") == 4

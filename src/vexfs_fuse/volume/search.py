@@ -37,7 +37,7 @@ STEP_FILES: Final = 128
 """Files between two looks at the clock."""
 
 UNKNOWN_ROWS_MIN: Final = 100_000
-"""What must be known of the files of fewer vectors is looked at in half a second, and every search is quicker then."""
+"""The files of fewer vectors are all looked at in half a second, and each search is quicker then."""
 
 LOOKED_AT_MAX: Final = 1_024
 """So many of the nearest are looked at one by one, before all files are."""
