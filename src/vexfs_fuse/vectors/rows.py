@@ -71,6 +71,10 @@ class Rows:
             found if others is None else found + [Row(others[number]) for number in sorted(others)]
         )
 
+    def count_of(self, ino: Inode, mask: Mask) -> int:
+        """Return how many rows of the inode a mask allows."""
+        return sum(bool(mask[row]) for row in self.of(ino) if row < len(mask))
+
     def put(self, ino: Inode, passage: int, lsn: Lsn, place: Place) -> tuple[Row, Place]:
         """Say where the passage's vector lies now; return its row and where it lay before."""
         row = self.find(ino, passage)

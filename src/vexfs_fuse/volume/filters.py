@@ -42,7 +42,7 @@ class Filters:
     def for_words(self, query: Query) -> Callable[[bytes, Inode], bool] | None:
         """Return what asks a file, by name and number, for what columns cannot answer; None for nothing."""
         tests: list[Callable[[bytes, Inode], bool]] = [
-            partial(_matches, _matcher(pattern)) for pattern in query.names
+            partial(_matches, matcher(pattern).match) for pattern in query.names
         ]
         wanted = [word for words in (*query.words, *query.has) for word in words.casefold().split()]
         unwanted = [word.casefold() for word in query.without]
@@ -73,9 +73,9 @@ class Filters:
 
 
 @lru_cache(PATTERNS_MAX)
-def _matcher(pattern: bytes) -> Callable[[bytes], object]:
+def matcher(pattern: bytes) -> re.Pattern[bytes]:
     """Return what matches names as fnmatch(3) does, byte by byte."""
-    return re.compile(fnmatch.translate(pattern.decode("latin-1")).encode("latin-1")).match
+    return re.compile(fnmatch.translate(pattern.decode("latin-1")).encode("latin-1"))
 
 
 def _matches(match: Callable[[bytes], object], name: bytes, ino: Inode) -> bool:

@@ -20,8 +20,9 @@ from vexfs_fuse.vectors.space import Space
 from vexfs_fuse.volume.by_names import ByNames
 from vexfs_fuse.volume.catalogue import MANY_NAMES, Bools, Catalogue, Identity, Place, Slots
 from vexfs_fuse.volume.files import Files
-from vexfs_fuse.volume.filters import Filters
+from vexfs_fuse.volume.filters import Filters, matcher
 from vexfs_fuse.volume.hits import Hit, Outcome
+from vexfs_fuse.volume.name_blocks import BLOCK_NAMES, NameBlocks
 from vexfs_fuse.volume.query import Query
 from vexfs_fuse.volume.row_slots import RowSlots
 from vexfs_fuse.volume.slices import in_slices, then
@@ -81,6 +82,7 @@ class Search:
         self._tree = catalogue.tree
         self._dirty = dirty
         self._filters = Filters(catalogue.tree, get_xattr, size_times)
+        self._name_blocks = NameBlocks(catalogue.names, catalogue.looked_at)
         self._row_slots: dict[str, RowSlots] = {}
         self._surveyed: dict[str, Space] = {}  # of whose files all was known at some time
         self._masks: OrderedDict[Any, _Known] = OrderedDict()
@@ -173,7 +175,8 @@ class Search:
         def ask(count: int) -> Any:
             wanted = count + (target.exclude is not None)
             mode = "exact" if query.mode == "exact" else "auto"
-            found = space.search(target.vector, wanted, mode=mode)
+            is_stored = target.exclude is not None
+            found = space.search(target.vector, wanted, mode=mode, is_stored=is_stored)
             return then(found, lambda found: judge(found.without(target.exclude), count))
 
         def judge(found: Hits, count: int) -> Any:
@@ -228,7 +231,7 @@ class Search:
                 is_stored=exclude is not None,
             )
             if exclude is not None:
-                allowed -= _allowed(mask, space, exclude)
+                allowed -= rows.count_of(exclude, mask)
             generation = self.generation
             return then(found, lambda found: Near(found.without(exclude), allowed, generation))
 
@@ -366,11 +369,18 @@ class Search:
 
     def _pass_words(self, mask: Bools, slots: Slots, query: Query) -> Generator[None, None, None]:
         """Take out of a mask what does not pass the filters that columns cannot answer."""
+        catalogue = self._catalogue
+        plain = catalogue.special[slots] & MANY_NAMES == 0
+        if query.names and np.count_nonzero(mask & plain) >= BLOCK_NAMES:
+            for pattern in query.names:
+                matching = yield from self._name_blocks.matching(pattern, matcher(pattern))
+                known = slots < len(matching)  # one given meanwhile is looked at again
+                mask &= ~plain | (known & matching[np.where(known, slots, 0)])
+            query = query._replace(names=())
         passes = self._filters.for_words(query)
         if passes is None:
             return
-        catalogue = self._catalogue
-        positions = np.flatnonzero(mask & (catalogue.special[slots] & MANY_NAMES == 0))
+        positions = np.flatnonzero(mask & plain)
         for start in range(0, len(positions), STEP_FILES):
             some = positions[start : start + STEP_FILES]
             at = slots[some]
@@ -466,8 +476,3 @@ class _Known(NamedTuple):
 
     place: _Place
     mask: Bools  # not to be changed: searches under way look at it
-
-
-def _allowed(mask: Bools, space: Space, ino: Inode) -> int:
-    """Return how many rows of an inode a mask allows."""
-    return sum(bool(mask[row]) for row in space.rows.of(ino) if row < len(mask))
