@@ -268,6 +268,7 @@ def test_committed_vectors_are_listed_in_order_and_come_many_at_a_time(
     found = list(state.committed_vectors(1, inodes))
     assert sorted((row[0], row[2], row[3]) for row in found) == expected
     assert all(row[6] == bytes([row[2]] * 8) for row in found)
+    assert len(list(state.committed_vectors(1, [Inode(3)] * 300))) == 2  # each row once
     far = list(state.committed_vectors(1, [Inode(3), Inode(300)]))
     assert sorted((row[0], row[2]) for row in far) == [(3, 0), (3, 1), (300, 0)]
     _damage(path, "UPDATE vectors SET stale = 1 WHERE ino = 6")

@@ -310,15 +310,15 @@ class StateReads:
         Inodes in a row, as they are when vectors came with their files, are asked for by their range: that
         takes six tenths of the time.
         """
-        for start in range(0, len(inodes), schema.NODES_AT_ONCE):
-            some = inodes[start : start + schema.NODES_AT_ONCE]
+        distinct = list(dict.fromkeys(inodes))  # one has many passages
+        for start in range(0, len(distinct), schema.NODES_AT_ONCE):
+            some = distinct[start : start + schema.NODES_AT_ONCE]
             if max(some) - min(some) < RANGE_SPREAD * len(some):
                 sql, key = schema.SELECT_VECTORS_BETWEEN, (space, min(some), max(some))
                 yield from self._database.sound(rows.VECTORS, sql, key)
             else:
-                distinct = list(dict.fromkeys(some))
                 yield from self._database.some(
-                    rows.VECTORS, schema.SELECT_SOME_VECTORS, distinct, (space,)
+                    rows.VECTORS, schema.SELECT_SOME_VECTORS, some, (space,)
                 )
 
     def readings(self, wanted_bytes: int) -> Iterator[Callable[[], None]]:
