@@ -5,6 +5,7 @@ import os
 import random
 import re
 import time
+from array import array
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -142,6 +143,36 @@ def test_a_full_volume_can_be_emptied_and_filled_again(volume: MountedVolume, di
     for number in range(first // 2):
         eventually_writes(volume.path / str(number), contents(number))
     assert_holds(volume.path, first // 2)
+    end(volume)
+
+
+@pytest.mark.parametrize(
+    ("name", "value_bytes", "file_bytes"),
+    [
+        ("user.vexfs.vector", 4 * 384, 0),
+        ("user.vexfs.vector", 4 * 384, 20_000),
+        ("user.a", 60_000, 0),
+    ],
+    ids=["vectors", "files with vectors", "long values"],
+)
+def test_a_volume_filled_with_attributes_can_be_emptied_and_filled_again(
+    volume: MountedVolume, name: str, value_bytes: int, file_bytes: int
+) -> None:
+    """The rows that the state view has not committed yet need room, too."""
+    value = array("f", range(1, value_bytes // 4 + 1)).tobytes()
+
+    def set_until_full() -> None:
+        for number in range(1_000_000):
+            path = volume.path / str(number)
+            path.write_bytes(bytes(file_bytes))
+            os.setxattr(path, name, value)
+
+    with refused(errno.ENOSPC):
+        set_until_full()
+    for path in volume.path.iterdir():
+        path.unlink()
+    for number in range(20):
+        eventually_writes(volume.path / f"again-{number}", contents(number))
     end(volume)
 
 

@@ -99,6 +99,7 @@ class Journal:
         "_time_ns",
         "_volume",
         "_zeroed",
+        "owed_bytes",
     )
 
     def __init__(
@@ -109,6 +110,7 @@ class Journal:
         self._salt = tail.salt
         self._file_bytes_max = file_bytes_max
         self._headroom_bytes = headroom_bytes
+        self.owed_bytes: Callable[[], int] = int  # what others will take of the disk soon
         self._files = tail.files  # durable ones, ascending
         self._file = tail.file  # the last one, where the next batch goes
         self._first = self._lsn = self._durable = tail.lsn
@@ -369,10 +371,10 @@ class Journal:
         needed = self._end + size + SYNCED_BYTES_MAX
         usual = needed + FREEING_BYTES
         steps = -(-usual // RESERVE_BYTES) * RESERVE_BYTES
-        left = 0 if is_freeing else self._headroom_bytes
+        most = self._headroom_bytes + self.owed_bytes()
         if (
-            self._is_reserved_through(steps, self._headroom_bytes)
-            or self._is_reserved_through(usual, left)
+            self._is_reserved_through(steps, most)
+            or self._is_reserved_through(usual, 0 if is_freeing else most)
             or (is_freeing and self._is_reserved_through(needed, 0))
         ):
             return

@@ -56,6 +56,7 @@ class Overlay:
     __slots__ = (
         "_named_until",
         "_names",
+        "bulk_bytes",
         "captured",
         "changes",
         "directories",
@@ -75,6 +76,7 @@ class Overlay:
         self.floor = floor  # no cookie below this overlay is higher
         self.inode_floor = inode_floor  # no inode below this overlay is higher
         self.changes = 0  # rows changed, those that changed back included, but not names set
+        self.bulk_bytes = 0  # of attributes and vectors among them
         self.nodes: dict[Inode, DirtyNode | None] = {}
         self.captured: dict[Inode, Row] = {}  # frozen: rows of nodes that have changed since
         self.directories: dict[Inode, Directory] = {}
@@ -145,6 +147,7 @@ class Overlay:
         """Take in all changes of the overlay that lies above this one."""
         self.captured.clear()
         self.changes += later.changes
+        self.bulk_bytes += later.bulk_bytes
         self.nodes.update(later.nodes)
         for ino, node in later.nodes.items():
             if node is None:

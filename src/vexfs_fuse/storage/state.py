@@ -12,7 +12,7 @@ loop, but for those that say "in a thread".
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from vexfs_fuse import errors
 from vexfs_fuse.storage.commit import Commit
@@ -24,6 +24,9 @@ from vexfs_fuse.storage.state_reads import StateReads
 from vexfs_fuse.units import Inode, Lsn, Segment
 
 __all__ = ["MEMORY", "Commit", "Entry", "State", "Totals"]
+
+ROW_BYTES: Final = 160
+"""What a row takes, about, besides values and vectors."""
 
 
 class Totals(NamedTuple):
@@ -163,13 +166,18 @@ class State(StateReads):
         overlay = self._overlay
         overlay.xattrs.setdefault(ino, {})[name] = value
         overlay.changes += 1
+        if value is not None:
+            overlay.bulk_bytes += len(value)
 
     # --- vectors ----------------------------------------------------------------------------------
 
     def put_vector(self, ino: Inode, space: int, passage: int, vector: VectorRow | None) -> None:
         """Set a vector of an inode in a space, or remove it."""
-        self._overlay.vectors.setdefault(ino, {})[space, passage] = vector
-        self._overlay.changes += 1
+        overlay = self._overlay
+        overlay.vectors.setdefault(ino, {})[space, passage] = vector
+        overlay.changes += 1
+        if vector is not None:
+            overlay.bulk_bytes += len(vector.value)
 
     def put_space(self, space: int, row: SpaceRow | None) -> None:
         """Set a vector space, or remove it; its vectors went before."""
@@ -216,6 +224,19 @@ class State(StateReads):
     def dirty_count(self) -> int:
         """About how many rows the next freeze will have to write."""
         return self._overlay.changes + len(self._overlay.named)
+
+    @property
+    def owed_bytes(self) -> int:
+        """About what the commit under way and the next one will take of the disk, at most.
+
+        All of it twice: in the write-ahead log of SQLite, and where it belongs.  Long values leave a
+        part of their pages empty.
+        """
+        layers = (self._overlay, self._frozen) if self._frozen is not None else (self._overlay,)
+        return sum(
+            3 * layer.bulk_bytes + 2 * ROW_BYTES * (layer.changes + len(layer.named))
+            for layer in layers
+        )
 
     # --- commits ----------------------------------------------------------------------------------
 

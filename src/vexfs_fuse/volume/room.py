@@ -4,6 +4,7 @@ Writers stop before the disk is full.  What is left then, the headroom, is for w
 volume: records of removals, commits of the state view, segments for the compactor.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from vexfs_fuse.storage.disk import BLOCK_BYTES, Disk
@@ -43,7 +44,7 @@ def fitting_segment(size: int, disk: Disk) -> int:
 
 
 class Room:
-    """What the disk has left.
+    """What the disk has left, but for what commits of the state view are about to take: `owed_bytes`.
 
     Attributes
     ----------
@@ -51,14 +52,20 @@ class Room:
         Whether it is time to save: there was hardly more than the headroom at the last look.
     """
 
-    def __init__(self, disk: Disk, segments: Segments) -> None:
+    def __init__(self, disk: Disk, segments: Segments, owed_bytes: Callable[[], int]) -> None:
         self._disk = disk
         self._segments = segments
+        self._owed_bytes = owed_bytes
         self._headroom_bytes = headroom_bytes(disk)
         self.is_short = False
+
+    @property
+    def owes_much(self) -> bool:
+        """Whether the view would take all of the headroom by what it has not committed."""
+        return self._owed_bytes() >= self._headroom_bytes
 
     def look(self) -> int:
         """Return how many bytes of contents writers may be promised now, dirty ones included."""
         free = self._disk.free_bytes() + self._segments.reserved_bytes
         self.is_short = free < 2 * self._headroom_bytes
-        return max(0, free - self._headroom_bytes)
+        return max(0, free - self._headroom_bytes - self._owed_bytes())

@@ -96,7 +96,8 @@ class Volume:
         self.clock = clock
         self.tree = Tree(view, nodes_max=config.cache_inodes, names_max=config.cache_names)
         self.contents = Contents(pool, segments, view.extents)
-        self.room = Room(disk, segments)
+        self.room = Room(disk, segments, lambda: self.view.owed_bytes)
+        journal.owed_bytes = lambda: self.view.owed_bytes
         self._look_for_room()
         self.applier = Applier(self.tree, view, self.contents, segments)
         self.writer = Writer(journal, self.applier, clock)
@@ -264,7 +265,7 @@ class Volume:
         rows = self.view.dirty_count
         age_s = self.clock.monotonic_s() - self._committed_at_s
         age_max_s = SHORT_CHECKPOINT_S if self.room.is_short else CHECKPOINT_S
-        return rows >= CHECKPOINT_ROWS or (rows > 0 and age_s >= age_max_s)
+        return rows >= CHECKPOINT_ROWS or self.room.owes_much or (rows > 0 and age_s >= age_max_s)
 
     @property
     def is_urgent(self) -> bool:
