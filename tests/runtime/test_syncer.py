@@ -173,7 +173,9 @@ async def test_relief_gives_way_between_two_slices() -> None:
             seen.append("request")
             await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
-    assert "slice request slice" in " ".join(seen)
+    told = " ".join(seen)
+    assert told.count("slice") > 2
+    assert "slice slice slice" not in told  # chance decides which task goes first in a pass of trio
 
 
 async def test_room_is_asked_for_again_when_nothing_was_written_out(syncer: Syncer) -> None:
